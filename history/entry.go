@@ -1,0 +1,79 @@
+package history
+
+import (
+	"sync"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+)
+
+// Stride is the distance of two history versions on the wire.
+const Stride = 1024
+
+// ServerIdent is the file ident of what the server itself made.
+const ServerIdent = 1
+
+// Entry is one changeset of the history. It is immutable.
+type Entry struct {
+	Version       uint64 // history version
+	Salt          uint64 // of the commit that appended it
+	Origin        uint64 // file ident of the author; ServerIdent for foreign writes
+	User          string // of the author; empty for the server
+	ClientVersion uint64 // version it had in the author's file; 0 for the server
+	Base          uint64 // wire version the author had integrated; 0 for the server
+	Timestamp     uint64 // ms since 2015, the author's clock
+	Changeset     changeset.Changeset
+	Objects       []Touched
+	Schema        bool // changes the schema or the queryable fields
+
+	encodeOnce sync.Once
+	encoded    []byte
+}
+
+// Touched says what an entry did to one object.
+type Touched struct {
+	Ref changeset.ObjectRef
+	// Before and After hold the object's queryable fields around the entry; nil
+	// where it did not exist. They may hold more, never less.
+	Before, After *object.Object
+	// Whole is the whole object after the entry. It is set where the queryable
+	// fields of an existing object changed, and where Refresh is.
+	Whole *object.Object
+	// Refresh says that the author's copy differs from the server's: the author
+	// gets the object whole (or erased, when it is gone or not in its view).
+	Refresh bool
+	// Refused is the reason, for people, why the author's part on this object
+	// was left out; empty if it stands.
+	Refused string
+}
+
+// Encoded returns the changeset as it is sent to devices, made once. The caller
+// must not change it.
+func (e *Entry) Encoded() []byte {
+	e.encodeOnce.Do(func() { e.encoded = changeset.EncodePadded(e.Changeset) })
+	return e.encoded
+}
+
+// On returns the entry's instructions on one object, in order. They share
+// memory with the entry.
+func (e *Entry) On(ref changeset.ObjectRef) changeset.Changeset {
+	var out changeset.Changeset
+	for i := range e.Changeset {
+		in := &e.Changeset[i]
+		if !in.Op.IsSchema() && in.Object() == ref {
+			out = append(out, *in)
+		}
+	}
+	return out
+}
+
+// SchemaInstructions returns the entry's instructions about classes and properties.
+func (e *Entry) SchemaInstructions() changeset.Changeset {
+	var out changeset.Changeset
+	for _, in := range e.Changeset {
+		if in.Op.IsSchema() {
+			out = append(out, in)
+		}
+	}
+	return out
+}
