@@ -44,9 +44,7 @@ const primaryKeyField = "_id"
 // The result does not refer to data; its strings share one copy of it. Memory
 // is bounded by a constant times len(data), whatever lengths data claims.
 func Decode(data []byte) (Changeset, error) {
-	d := decoder{in: string(data)}
-	d.run()
-	return d.out, d.failure()
+	return decode(data, nil)
 }
 
 // decoder reads one changeset. Its first error sticks and moves it to the end of
@@ -63,12 +61,14 @@ type decoder struct {
 	err     *SyntaxError
 }
 
-// failure returns the error as an error, nil when there is none.
-func (d *decoder) failure() error {
-	if d.err == nil {
-		return nil
+func decode(data []byte, layout *Layout) (Changeset, error) {
+	var few [scanLimit]string // spares allocations
+	d := decoder{in: string(data), strings: few[:0], layout: layout}
+	d.run()
+	if d.err != nil {
+		return nil, d.err
 	}
-	return d.err
+	return d.out, nil
 }
 
 func (d *decoder) fail(reason string) {
@@ -78,9 +78,10 @@ func (d *decoder) fail(reason string) {
 	d.pos = len(d.in)
 }
 
-// Sizes that clients' changesets have on average: they spare reallocations.
+// Sizes to begin with, in which most changesets fit.
 const (
 	bytesPerInstruction = 16
+	firstInstructions   = 64
 	pathsPerBlock       = 32
 )
 
@@ -90,7 +91,7 @@ func (d *decoder) run() {
 	if len(d.in) == 0 {
 		return
 	}
-	d.out = make(Changeset, 0, len(d.in)/bytesPerInstruction+1)
+	d.out = make(Changeset, 0, min(len(d.in)/bytesPerInstruction+1, firstInstructions))
 	for d.pos < len(d.in) {
 		op := d.uint64("opcode")
 		if op == opDefineString {
@@ -105,7 +106,7 @@ func (d *decoder) run() {
 			break
 		}
 		if len(d.out) == cap(d.out) {
-			d.out = slices.Grow(d.out, len(d.out)/2+1)
+			d.grow()
 		}
 		d.out = d.out[:len(d.out)+1]
 		in := &d.out[len(d.out)-1]
@@ -116,9 +117,16 @@ func (d *decoder) run() {
 			d.err.Reason = in.Op.String() + ": " + d.err.Reason
 		}
 	}
-	if d.err != nil || len(d.out) == 0 {
+	if len(d.out) == 0 {
 		d.out = nil
 	}
+}
+
+// grow makes room for as many instructions as the rest of the input holds if it
+// is like what came before: a large changeset is moved once or twice.
+func (d *decoder) grow() {
+	rest := int(float64(len(d.out)) * float64(len(d.in)-d.pos) / float64(d.pos))
+	d.out = slices.Grow(d.out, min(rest+rest/16, 16*len(d.out))+2)
 }
 
 func (d *decoder) definition() {

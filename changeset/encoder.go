@@ -60,17 +60,16 @@ type Layout []Definition
 // DecodeLayout is Decode, and returns the layout as well.
 func DecodeLayout(data []byte) (Changeset, Layout, error) {
 	l := Layout{}
-	d := decoder{in: string(data), layout: &l}
-	d.run()
-	return d.out, l, d.failure()
+	c, err := decode(data, &l)
+	return c, l, err
 }
 
 // AppendLayout appends the binary form of a changeset with its strings defined
 // where the layout says. Strings that come too late or not at all are defined
 // where they are needed, so that any layout will do.
 func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
-	e := encoder{dst: dst}
-	e.strings = e.few[:0]
+	var few [scanLimit]string // spares an allocation
+	e := encoder{dst: dst, strings: few[:0]}
 	for i := range c {
 		for len(l) > 0 && l[0].Before <= i {
 			e.intern(l[0].Text)
@@ -90,7 +89,6 @@ func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
 type encoder struct {
 	dst     []byte
 	strings []string
-	few     [scanLimit]string // backs strings as long as there are few
 	indices map[string]uint32 // of strings, once there are many
 }
 
