@@ -11,7 +11,7 @@ type Entry struct {
 	Changeset changeset.Changeset
 	Timestamp uint64 // when it was made, in ms since 2015, by the clock of its origin
 	Origin    uint64 // ident of the file where it was made; the server's is 1
-	Changed   bool   // set when a merge altered Changeset; never reset
+	Changed   bool   // set when a merge altered Changeset, even if only there and back; never reset
 }
 
 // Merge merges two runs of changesets that were made on the same base: local

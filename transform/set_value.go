@@ -27,10 +27,10 @@ func equalValues(v, w changeset.Value) bool {
 
 // reduced returns a decimal without trailing zeros; all zeros become one.
 func reduced(v changeset.Value) changeset.Value {
-	high, low, exponent, negative := v.Decimal()
-	if exponent == changeset.DecimalInfinity || exponent == changeset.DecimalNaN {
+	if v.IsNaN() || v.IsInfinite() {
 		return v
 	}
+	high, low, exponent, negative := v.Decimal()
 	if high == 0 && low == 0 {
 		return changeset.DecimalValue(0, 0, 0, false)
 	}
@@ -111,11 +111,11 @@ func approximately(v changeset.Value) (float64, bool) {
 		if negative {
 			sign = -1
 		}
-		switch exponent {
-		case changeset.DecimalInfinity:
-			return math.Inf(sign), true
-		case changeset.DecimalNaN:
+		switch {
+		case v.IsNaN():
 			return math.NaN(), true
+		case v.IsInfinite():
+			return math.Inf(sign), true
 		}
 		c := math.Ldexp(float64(high), 64) + float64(low)
 		if c == 0 {
