@@ -27,5 +27,9 @@ type List struct{ Items []Node }
 // null value is present.
 type Dictionary struct{ Entries map[string]Node }
 
-// Set holds values, no two of them equal; their order means nothing.
-type Set struct{ Items []changeset.Value }
+// Set holds values, no two of them equal; their order means nothing. Who changes
+// Items must make a new Set.
+type Set struct {
+	Items []changeset.Value
+	index map[changeset.Value]int // see position; nil while there are few
+}

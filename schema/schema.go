@@ -4,6 +4,9 @@
 package schema
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/isthmus-sync/isthmus/changeset"
 )
 
@@ -52,4 +55,63 @@ func (s *Schema) IsEmbedded(p *Property) bool {
 	}
 	c := s.Class(p.Target)
 	return c != nil && c.Kind == changeset.Embedded
+}
+
+// MixedElement is the property as which the values inside a collection in a
+// mixed are treated. It must not be changed.
+var MixedElement = &Property{Type: changeset.Mixed, Nullable: true}
+
+// AcceptsNull reports whether the property, or an element of it, may be null.
+// Of mixed and links the kind of collection alone decides, whatever AddColumn
+// said: a mixed, a single link and a dictionary of links may, lists and sets of
+// links may not.
+func (p *Property) AcceptsNull() bool {
+	switch p.Type {
+	case changeset.Mixed:
+		return true
+	case changeset.Link:
+		return p.Collection == changeset.Single || p.Collection == changeset.DictionaryOf
+	}
+	return p.Nullable
+}
+
+// PropertyNames returns the names of the class's properties, sorted, without _id.
+func (c *Class) PropertyNames() []string {
+	return slices.Sorted(maps.Keys(c.Properties))
+}
+
+// ClassNames returns the names of the classes, sorted.
+func (s *Schema) ClassNames() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.Classes))
+}
+
+// Clone returns a deep copy, which may be changed freely.
+func (s *Schema) Clone() *Schema {
+	out := &Schema{}
+	if s == nil || s.Classes == nil {
+		return out
+	}
+	out.Classes = make(map[string]*Class, len(s.Classes))
+	for name, c := range s.Classes {
+		out.Classes[name] = c.Clone()
+	}
+	return out
+}
+
+// Clone returns a deep copy.
+func (c *Class) Clone() *Class {
+	out := *c
+	out.Properties = make(map[string]*Property, len(c.Properties))
+	for name, p := range c.Properties {
+		copied := *p
+		if p.Default != nil {
+			v := *p.Default
+			copied.Default = &v
+		}
+		out.Properties[name] = &copied
+	}
+	return &out
 }
