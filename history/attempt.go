@@ -1,0 +1,579 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// work is one attempt to commit a batch: what the batch does to history,
+// objects, client files and schema, worked out in memory before anything is
+// written.
+type work struct {
+	f     *File
+	ctx   context.Context // of the transaction
+	batch *batchState
+
+	head          uint64 // history version the attempt builds on
+	salt          uint64 // of this commit
+	schema        *schema.Schema
+	queryable     queryable
+	schemaChanged bool
+
+	entries []*Entry
+	objects map[changeset.ObjectRef]*objectWork
+	order   []changeset.ObjectRef // of objects, as first touched
+	clients map[*Client]*clientWork
+
+	news      map[schemaItem]bool                         // learned by this batch, not yet in an entry
+	rewritten map[changeset.ObjectRef]changeset.Changeset // of the changeset at hand
+}
+
+// objectWork is one object of a batch.
+type objectWork struct {
+	ref   changeset.ObjectRef
+	class *schema.Class
+	doc   *Document // nil: no document
+	state *state
+	now   *object.Object // nil: does not exist. Never changed in place
+
+	mirrored     *object.Object      // what the document holds, before this commit writes it
+	instructions changeset.Changeset // made since, by uploads
+	changed      bool                // now differs from state
+	frozen       *Unsynced           // the document can't be mapped
+}
+
+// clientWork is one client file of a batch.
+type clientWork struct {
+	cursor      Cursor
+	locked      uint64
+	reciprocals map[uint64]changeset.Changeset // changed by this batch
+}
+
+var txnOptions = options.Transaction().
+	SetReadConcern(readconcern.Snapshot()).
+	SetWriteConcern(writeconcern.Majority()).
+	SetReadPreference(readpref.Primary())
+
+// attempt tries to commit the batch in one transaction. On any error nothing is
+// committed. The caller holds advance.
+func (f *File) attempt(ctx context.Context, b *batchState) error {
+	if err := f.prepare(ctx, b); err != nil {
+		return err
+	}
+	session, err := f.store.opts.Client.StartSession()
+	if err != nil {
+		return fmt.Errorf("start session: %w", err)
+	}
+	defer session.EndSession(ctx)
+	if err := session.StartTransaction(txnOptions); err != nil {
+		return fmt.Errorf("start transaction: %w", err)
+	}
+	txn := mongo.NewSessionContext(ctx, session)
+	w := f.newWork(txn, b)
+	if err := w.run(); err != nil {
+		abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		// Should it fail, the server ends the transaction by itself.
+		_ = session.AbortTransaction(abortCtx)
+		return err
+	}
+	if err := f.commit(ctx, session, w); err != nil {
+		return err
+	}
+	f.finish(w)
+	return nil
+}
+
+// commit commits the transaction, and where the network leaves it open whether
+// it did, looks.
+func (f *File) commit(ctx context.Context, session *mongo.Session, w *work) error {
+	for attempt := 0; ; attempt++ {
+		err := session.CommitTransaction(ctx)
+		if err == nil {
+			return nil
+		}
+		if !hasLabel(err, "UnknownTransactionCommitResult") || hasLabel(err, "TransientTransactionError") {
+			return fmt.Errorf("commit transaction: %w", err)
+		}
+		if attempt < 20 && ctx.Err() == nil {
+			pause(ctx, attempt)
+			continue
+		}
+		h, readErr := f.readHead(ctx)
+		if readErr == nil && len(w.entries) > 0 && uint64(h.Salt) == w.salt {
+			return nil
+		}
+		return fmt.Errorf("commit transaction: outcome unknown: %w", err)
+	}
+}
+
+// prepare makes the collections of classes that the batch may add.
+func (f *File) prepare(ctx context.Context, b *batchState) error {
+	known := f.Schema()
+	for _, j := range b.jobs {
+		if j.upload == nil || !f.store.opts.DevelopmentMode {
+			continue
+		}
+		for i := range j.upload.Entries {
+			for k := range j.upload.Entries[i].Changeset {
+				in := &j.upload.Entries[i].Changeset[k]
+				if in.Op != changeset.OpAddTable || known.Class(in.Class) != nil {
+					continue
+				}
+				probe := known.Clone()
+				if _, err := probe.Apply(in); err != nil {
+					return &jobError{j, &Rejection{codeInvalidSchemaChange, "Invalid schema change (UPLOAD): " + err.Error(), err}}
+				}
+				if err := f.prepareClass(ctx, probe.Class(in.Class)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (f *File) newWork(ctx context.Context, b *batchState) *work {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &work{
+		f: f, ctx: ctx, batch: b,
+		head: f.head, salt: newSalt(), schema: f.schema, queryable: f.queryable,
+		objects:   map[changeset.ObjectRef]*objectWork{},
+		clients:   map[*Client]*clientWork{},
+		rewritten: map[changeset.ObjectRef]changeset.Changeset{},
+	}
+}
+
+// run works the batch out and writes it, all but the commit itself.
+func (w *work) run() error {
+	if err := w.learn(); err != nil {
+		return err
+	}
+	if err := w.load(); err != nil {
+		return err
+	}
+	if err := w.takeForeign(); err != nil {
+		return err
+	}
+	for _, j := range w.batch.jobs {
+		if j.upload == nil {
+			continue
+		}
+		if err := w.takeUpload(j); err != nil {
+			return err
+		}
+	}
+	return w.write()
+}
+
+// next is the version of the next entry.
+func (w *work) next() uint64 { return w.head + uint64(len(w.entries)) + 1 }
+
+func (w *work) append(e *Entry) {
+	e.Version, e.Salt = w.next(), w.salt
+	w.entries = append(w.entries, e)
+}
+
+// learn takes up schema instructions and queryable fields, which classes of the
+// objects to load depend on.
+func (w *work) learn() error {
+	for _, j := range w.batch.jobs {
+		switch {
+		case j.queryable != nil:
+			q, changed := w.queryable.with(j.queryable.class, j.queryable.fields)
+			if changed {
+				w.queryable, w.schemaChanged = q, true
+				w.append(&Entry{Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true})
+			}
+		case j.configure != nil:
+			w.schema, w.queryable, w.schemaChanged = j.configure.schema, j.configure.queryable, true
+			w.append(&Entry{
+				Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true,
+				Changeset: j.configure.schema.Instructions(),
+			})
+		case j.upload != nil:
+			if err := w.learnFrom(j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load reads the documents and states of all objects the batch names.
+func (w *work) load() error {
+	byClass := map[string][]changeset.Key{}
+	var classes []string
+	add := func(ref changeset.ObjectRef) {
+		if w.objects[ref] != nil {
+			return
+		}
+		class := w.schema.Class(ref.Class)
+		if class == nil {
+			return
+		}
+		w.objects[ref] = &objectWork{ref: ref, class: class}
+		w.order = append(w.order, ref)
+		if byClass[ref.Class] == nil {
+			classes = append(classes, ref.Class)
+		}
+		byClass[ref.Class] = append(byClass[ref.Class], ref.Key)
+	}
+	for _, j := range w.batch.jobs {
+		switch {
+		case j.ingest != nil:
+			for _, h := range j.ingest.Hints {
+				add(h.Ref)
+			}
+		case j.upload != nil:
+			for i := range j.upload.Entries {
+				cs := j.upload.Entries[i].Changeset
+				for k := range cs {
+					if !cs[k].Op.IsSchema() {
+						add(cs[k].Object())
+					}
+				}
+			}
+		}
+	}
+	for _, class := range classes {
+		if err := w.loadClass(class, byClass[class]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) loadClass(class string, keys []changeset.Key) error {
+	docs, err := w.f.store.opts.Mirror.Read(w.ctx, w.schema, w.schema.Class(class), keys)
+	if err != nil {
+		return fmt.Errorf("read documents of %s: %w", class, err)
+	}
+	states, err := w.f.loadStates(w.ctx, w.schema, class, keys)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
+		o.doc, o.state = docs[k], states[o.ref]
+		o.now = o.state.object
+		o.mirrored = o.now
+		if o.doc != nil && o.doc.Unsynced != nil {
+			o.frozen = o.doc.Unsynced
+		}
+	}
+	return nil
+}
+
+// loadStates returns object states, from the cache where it has them. The caller
+// holds advance.
+func (f *File) loadStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key) (map[changeset.ObjectRef]*state, error) {
+	found := make(map[changeset.ObjectRef]*state, len(keys))
+	var missing []changeset.Key
+	for _, k := range keys {
+		ref := changeset.ObjectRef{Class: class, Key: k}
+		if st, ok := f.states.get(ref); ok {
+			found[ref] = st
+		} else {
+			missing = append(missing, k)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	err := f.readStates(ctx, s, class, missing, found)
+	return found, err
+}
+
+// isForeign reports whether the document is not what the state says, so that
+// somebody else has written it.
+func (o *objectWork) isForeign(m Mirror, s *schema.Schema) bool {
+	switch {
+	case o.frozen != nil:
+		return false
+	case o.doc == nil || o.state.object == nil:
+		return o.doc != nil || o.state.object != nil
+	}
+	return !bytes.Equal(m.Fingerprint(s, o.class, o.doc.Object), o.state.fingerprint)
+}
+
+// write writes what the batch came to, head first.
+func (w *work) write() error {
+	if err := w.writeHead(); err != nil {
+		return err
+	}
+	if w.schemaChanged {
+		if err := w.f.writeSchema(w.ctx, w.schema, w.queryable); err != nil {
+			return err
+		}
+	}
+	docs, parts, err := encodeCommit(w.f.name, w.schema, w.salt, w.entries)
+	if err != nil {
+		return err
+	}
+	if len(docs) > 0 {
+		if _, err := w.f.store.history.InsertMany(w.ctx, docs); err != nil {
+			return fmt.Errorf("write history: %w", err)
+		}
+	}
+	if len(parts) > 0 {
+		if _, err := w.f.store.parts.InsertMany(w.ctx, parts); err != nil {
+			return fmt.Errorf("write history: %w", err)
+		}
+	}
+	if err := w.writeObjects(); err != nil {
+		return err
+	}
+	if err := w.writeClients(); err != nil {
+		return err
+	}
+	return w.writeIngest()
+}
+
+// writeHead compares and sets the head. Without entries nothing moves: then the
+// commit depends on no head, since states stay as they are.
+func (w *work) writeHead() error {
+	if len(w.entries) == 0 {
+		return nil
+	}
+	res, err := w.f.store.heads.UpdateOne(w.ctx,
+		bson.D{{Key: "_id", Value: w.f.name}, {Key: "version", Value: int64(w.head)}},
+		bson.D{{Key: "$set", Value: bson.D{
+			{Key: "version", Value: int64(w.next() - 1)}, {Key: "salt", Value: int64(w.salt)},
+		}}})
+	if err != nil {
+		return fmt.Errorf("move head: %w", err)
+	}
+	if res.MatchedCount == 0 {
+		return errHeadMoved
+	}
+	return nil
+}
+
+// writeObjects writes states and documents, a class at a time.
+func (w *work) writeObjects() error {
+	states := map[string][]mongo.WriteModel{}
+	docs := map[string][]Write{}
+	var classes []string
+	m := w.f.store.opts.Mirror
+	last := w.next() - 1
+	for _, ref := range w.order {
+		o := w.objects[ref]
+		if !o.changed {
+			continue
+		}
+		if states[ref.Class] == nil {
+			classes = append(classes, ref.Class)
+		}
+		st := &state{version: last, object: o.now}
+		if o.now != nil {
+			st.fingerprint = m.Fingerprint(w.schema, o.class, o.now)
+		}
+		if len(o.instructions) > 0 {
+			write, err := m.Plan(w.schema, o.class, o.doc, Change{ref.Key, o.mirrored, o.now, o.instructions})
+			if err != nil {
+				return err
+			}
+			if write.Model != nil {
+				docs[ref.Class] = append(docs[ref.Class], write)
+			}
+		}
+		o.state = st
+		states[ref.Class] = append(states[ref.Class], stateModel(w.schema, ref, st))
+	}
+	for _, class := range classes {
+		if _, err := w.f.store.states(class).BulkWrite(w.ctx, states[class], options.BulkWrite().SetOrdered(false)); err != nil {
+			return fmt.Errorf("write states of %s: %w", class, err)
+		}
+		if len(docs[class]) == 0 {
+			continue
+		}
+		if err := m.Write(w.ctx, w.schema.Class(class), docs[class]); err != nil {
+			return fmt.Errorf("write documents of %s: %w", class, err)
+		}
+	}
+	return nil
+}
+
+func (w *work) writeClients() error {
+	var models []mongo.WriteModel
+	var reciprocals []mongo.WriteModel
+	now := time.Now()
+	for c, cw := range w.clients {
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(c.filter()).SetUpdate(bson.D{{Key: "$set", Value: bson.D{
+			{Key: "upload_client", Value: int64(cw.cursor.Client)},
+			{Key: "upload_server", Value: int64(cw.cursor.Server)},
+			{Key: "locked", Value: int64(cw.locked)},
+			{Key: "seen", Value: now},
+		}}}))
+		reciprocals = append(reciprocals, c.reciprocalModels(cw)...)
+	}
+	if len(models) == 0 {
+		return nil
+	}
+	res, err := w.f.store.clients.BulkWrite(w.ctx, models, options.BulkWrite().SetOrdered(false))
+	if err != nil {
+		return fmt.Errorf("write client files: %w", err)
+	}
+	if int(res.MatchedCount) != len(models) {
+		return errDetachedClient
+	}
+	if len(reciprocals) > 0 {
+		if _, err := w.f.store.reciprocals.BulkWrite(w.ctx, reciprocals, options.BulkWrite().SetOrdered(false)); err != nil {
+			return fmt.Errorf("write reciprocals: %w", err)
+		}
+	}
+	return nil
+}
+
+// reciprocalModels stores the reciprocals that a batch changed, and drops those
+// that the client file's progress has made useless.
+func (c *Client) reciprocalModels(cw *clientWork) []mongo.WriteModel {
+	var models []mongo.WriteModel
+	base := cw.cursor.Server / Stride
+	stale := false
+	for v := range c.reciprocals {
+		stale = stale || v <= base
+	}
+	if stale {
+		models = append(models, mongo.NewDeleteManyModel().SetFilter(c.reciprocalsTo(int64(base))))
+	}
+	for v, cs := range cw.reciprocals {
+		if v <= base {
+			continue
+		}
+		d := reciprocalDoc{
+			ID:        reciprocalID{c.file.name, int64(c.ident.Ident), int64(v)},
+			Changeset: changeset.Encode(cs),
+		}
+		models = append(models, mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: "_id", Value: d.ID}}).SetReplacement(d).SetUpsert(true))
+	}
+	return models
+}
+
+// finish makes what was committed known in memory. The caller holds advance.
+func (f *File) finish(w *work) {
+	for _, ref := range w.order {
+		o := w.objects[ref]
+		if o.changed {
+			f.states.put(ref, o.state)
+		} else if o.state == noState || o.state.object != nil {
+			f.states.put(ref, o.state)
+		}
+	}
+	for c, cw := range w.clients {
+		c.mu.Lock()
+		c.durable = cw.cursor
+		if cw.cursor.Client > c.pending.Client {
+			c.pending = cw.cursor
+		}
+		c.locked = cw.locked
+		c.mu.Unlock()
+		base := cw.cursor.Server / Stride
+		for v, cs := range cw.reciprocals {
+			c.reciprocals[v] = cs
+		}
+		for v := range c.reciprocals {
+			if v <= base {
+				delete(c.reciprocals, v)
+			}
+		}
+	}
+	f.noteFrozen(w)
+	if len(w.entries) == 0 {
+		return
+	}
+	if w.schemaChanged {
+		f.mu.Lock()
+		f.schema, f.queryable = w.schema, w.queryable
+		f.mu.Unlock()
+	}
+	last := w.next() - 1
+	f.publish(w.entries, last, w.salt)
+	f.store.opts.OnCommit(f.name, last)
+	if w.schemaChanged {
+		f.store.opts.OnSchema(f.name, w.schema)
+	}
+}
+
+// flushProgress stores progress that came without changesets.
+func (f *File) flushProgress() {
+	f.mu.Lock()
+	dirty := f.dirty
+	f.dirty = map[*Client]bool{}
+	f.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
+	f.advance.Lock()
+	defer f.advance.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	type stored struct {
+		cursor Cursor
+		locked uint64
+	}
+	var models, drops []mongo.WriteModel
+	taken := map[*Client]stored{}
+	for c := range dirty {
+		c.mu.Lock()
+		st := stored{c.pending, max(c.locked, c.pendingK)}
+		same := c.pending == c.durable && c.pendingK <= c.locked
+		c.mu.Unlock()
+		if same {
+			continue
+		}
+		taken[c] = st
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(c.filter()).SetUpdate(bson.D{{Key: "$max", Value: bson.D{
+			{Key: "upload_client", Value: int64(st.cursor.Client)},
+			{Key: "upload_server", Value: int64(st.cursor.Server)},
+			{Key: "locked", Value: int64(st.locked)},
+		}}, {Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now()}}}}))
+		for v := range c.reciprocals {
+			if v <= st.cursor.Server/Stride {
+				drops = append(drops, mongo.NewDeleteManyModel().SetFilter(c.reciprocalsTo(int64(st.cursor.Server/Stride))))
+				break
+			}
+		}
+	}
+	if len(models) == 0 {
+		return
+	}
+	_, err := f.store.clients.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	if err == nil && len(drops) > 0 {
+		_, err = f.store.reciprocals.BulkWrite(ctx, drops, options.BulkWrite().SetOrdered(false))
+	}
+	if err != nil {
+		f.log.Warn("storing progress of client files fails; it comes again with their next message", "error", err)
+		return
+	}
+	for c, st := range taken {
+		c.mu.Lock()
+		c.durable, c.locked = st.cursor, st.locked
+		c.mu.Unlock()
+		for v := range c.reciprocals {
+			if v <= st.cursor.Server/Stride {
+				delete(c.reciprocals, v)
+			}
+		}
+	}
+}
+
+// Timestamp is a time in the protocol's unit: ms since 2015.
+func Timestamp(t time.Time) uint64 { return uint64(max(0, t.UnixMilli()-epoch2015)) }
+
+const epoch2015 = 1420070400000 // 2015-01-01T00:00:00Z in ms since 1970

@@ -1,0 +1,357 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// Upload is an UPLOAD message: changesets of one client file and its progress.
+type Upload struct {
+	Progress Cursor
+	Locked   uint64 // wire version
+	Entries  []UploadEntry
+	// View is what the session may see at this point of its message stream; nil
+	// means everything.
+	View View
+}
+
+// UploadEntry is one uploaded changeset. The history takes it over.
+type UploadEntry struct {
+	ClientVersion uint64
+	Base          uint64 // wire version the client had integrated when it made it
+	Timestamp     uint64 // ms since 2015
+	Changeset     changeset.Changeset
+	Size          int // bytes as uploaded
+}
+
+// job is what waits for a commit: exactly one of its kinds is set.
+type job struct {
+	upload    *uploadJob
+	ingest    *Ingest
+	queryable *queryableJob
+	configure *configureJob
+
+	done func(error) // called once
+}
+
+type uploadJob struct {
+	client *Client
+	*Upload
+}
+
+type queryableJob struct {
+	class  string
+	fields []string
+}
+
+type configureJob struct {
+	schema    *schema.Schema
+	queryable queryable
+}
+
+// entries and bytes bound a batch.
+func (j *job) entries() int {
+	switch {
+	case j.upload != nil:
+		return len(j.upload.Entries)
+	case j.ingest != nil:
+		return len(j.ingest.Hints)
+	}
+	return 1
+}
+
+func (j *job) bytes() int {
+	n := 0
+	if j.upload != nil {
+		for i := range j.upload.Entries {
+			n += j.upload.Entries[i].Size
+		}
+	}
+	return n
+}
+
+// Upload queues an upload; those of one Client are committed in order. done is
+// called once, from another goroutine: with nil when the upload is durable, a
+// *Rejection when it is refused whole, ErrDetached or ErrClosed. Progress alone
+// (no Entries) is done at once and becomes durable soon.
+func (c *Client) Upload(u *Upload, done func(error)) {
+	c.mu.Lock()
+	// Progress waits for the uploads before it: stored too early, it would say
+	// that they are durable.
+	alone := len(u.Entries) == 0 && c.queued == 0
+	if !alone {
+		c.queued++
+	}
+	c.mu.Unlock()
+	if alone {
+		c.takeProgress(u)
+		done(nil)
+		return
+	}
+	c.file.submit(&job{upload: &uploadJob{c, u}, done: func(err error) {
+		c.mu.Lock()
+		c.queued--
+		c.failed = c.failed || err != nil
+		c.mu.Unlock()
+		done(err)
+	}})
+}
+
+// takeProgress notes progress that came without changesets.
+func (c *Client) takeProgress(u *Upload) {
+	f := c.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if u.Progress.Client > c.pending.Client {
+		c.pending = u.Progress
+	}
+	c.pendingK = max(c.pendingK, u.Locked)
+	f.dirty[c] = true
+}
+
+func (f *File) submit(j *job) {
+	f.mu.Lock()
+	closed := f.closed
+	if !closed {
+		f.jobs = append(f.jobs, j)
+	}
+	f.mu.Unlock()
+	if closed {
+		j.done(ErrClosed)
+		return
+	}
+	f.wakeCommitter()
+}
+
+func (f *File) submitAndWait(ctx context.Context, j *job) error {
+	result := make(chan error, 1)
+	j.done = func(err error) { result <- err }
+	f.submit(j)
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *File) wakeCommitter() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// takeBatch takes jobs that fit one commit, at least one; nil when none waits.
+func (f *File) takeBatch() []*job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entries, bytes, n := 0, 0, 0
+	for n < len(f.jobs) {
+		entries += f.jobs[n].entries()
+		bytes += f.jobs[n].bytes()
+		if n > 0 && (entries > f.store.opts.BatchEntries || bytes > f.store.opts.BatchBytes) {
+			break
+		}
+		n++
+	}
+	batch := f.jobs[:n:n]
+	f.jobs = append([]*job(nil), f.jobs[n:]...)
+	return batch
+}
+
+// takeIngest takes an ingest job out of the queue, out of turn.
+func (f *File) takeIngest() *job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, j := range f.jobs {
+		if j.ingest != nil {
+			f.jobs = append(f.jobs[:i:i], f.jobs[i+1:]...)
+			return j
+		}
+	}
+	return nil
+}
+
+// commitLoop is the committer.
+func (f *File) commitLoop(ctx context.Context) {
+	for {
+		batch := f.takeBatch()
+		if len(batch) > 0 {
+			f.commitBatch(ctx, batch)
+			continue
+		}
+		f.mu.Lock()
+		closed := f.closed && len(f.jobs) == 0
+		f.mu.Unlock()
+		if closed {
+			f.flushProgress()
+			return
+		}
+		<-f.wake
+	}
+}
+
+// How long a commit is tried before its jobs are told that it failed: longer
+// than an election takes.
+const commitPatience = 90 * time.Second
+
+// commitBatch commits jobs, or answers them why not. A job at fault is
+// answered and left out; the others are tried again without it.
+func (f *File) commitBatch(ctx context.Context, batch []*job) {
+	f.advance.Lock()
+	defer f.advance.Unlock()
+	b := &batchState{jobs: batch, refused: map[changeset.ObjectRef]string{}}
+	start := time.Now()
+	for attempt := 0; len(b.jobs) > 0; {
+		err := f.attempt(ctx, b)
+		var (
+			fault   *jobError
+			refusal *Refusal
+			foreign *foreignWriteError
+		)
+		switch {
+		case err == nil:
+			for _, j := range b.jobs {
+				j.done(nil)
+			}
+			return
+		case errors.Is(err, errHeadMoved):
+			if err := f.loadTail(ctx); err != nil {
+				f.log.Warn("loading what another node committed fails; will try again", "error", err)
+				pause(ctx, attempt)
+			}
+			attempt++
+		case errors.As(err, &fault):
+			b.drop(fault.job, fault.err)
+		case errors.As(err, &refusal):
+			b.refused[refusal.Ref] = refusal.Reason
+		case errors.As(err, &foreign):
+			f.awaitHints(ctx, b)
+			b.onTheSpot = true
+		case errors.Is(err, errDetachedClient):
+			if err := f.dropDetached(ctx, b); err != nil {
+				pause(ctx, attempt)
+				attempt++
+			}
+		case ctx.Err() != nil:
+			b.fail(ErrClosed)
+		case time.Since(start) > commitPatience || !isTransient(err) && attempt > 4:
+			f.log.Error("commit failed; its uploads are refused for now and come again", "jobs", len(b.jobs), "error", err)
+			b.fail(fmt.Errorf("commit: %w", err))
+		default:
+			if !isTransient(err) {
+				f.log.Warn("commit failed; trying again", "attempt", attempt, "error", err)
+			}
+			pause(ctx, attempt)
+			attempt++
+			if err := f.loadTail(ctx); err != nil && ctx.Err() == nil {
+				f.log.Warn("reading the head fails; trying again", "error", err)
+			}
+		}
+	}
+}
+
+// batchState is what attempts at one batch hand on to each other.
+type batchState struct {
+	jobs      []*job
+	refused   map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
+	onTheSpot bool                           // foreign writes met are ingested at once
+}
+
+// jobError says that one job is at fault.
+type jobError struct {
+	job *job
+	err error
+}
+
+func (e *jobError) Error() string { return e.err.Error() }
+func (e *jobError) Unwrap() error { return e.err }
+
+func (b *batchState) drop(j *job, err error) {
+	for i, k := range b.jobs {
+		if k == j {
+			b.jobs = append(b.jobs[:i:i], b.jobs[i+1:]...)
+			break
+		}
+	}
+	j.done(err)
+}
+
+func (b *batchState) fail(err error) {
+	for _, j := range b.jobs {
+		j.done(err)
+	}
+	b.jobs = nil
+}
+
+var (
+	errHeadMoved      = errors.New("another node has committed")
+	errDetachedClient = errors.New("a client file was attached elsewhere")
+)
+
+// foreignWriteError: an upload met a document that somebody else has written.
+type foreignWriteError struct{ ref changeset.ObjectRef }
+
+func (e *foreignWriteError) Error() string {
+	return fmt.Sprintf("foreign write to %s %v is not ingested yet", e.ref.Class, e.ref.Key)
+}
+
+// awaitHints waits shortly for the change stream to tell of a foreign write that
+// an upload has met: the event brings the time at which it was made.
+func (f *File) awaitHints(ctx context.Context, b *batchState) {
+	timeout := time.NewTimer(f.store.opts.HintWait)
+	defer timeout.Stop()
+	for {
+		if j := f.takeIngest(); j != nil {
+			b.jobs = append([]*job{j}, b.jobs...)
+			return
+		}
+		select {
+		case <-f.wake:
+		case <-timeout.C:
+			f.wakeCommitter()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// dropDetached answers the jobs of clients that were taken over elsewhere.
+func (f *File) dropDetached(ctx context.Context, b *batchState) error {
+	for _, j := range append([]*job(nil), b.jobs...) {
+		if j.upload == nil {
+			continue
+		}
+		err := f.store.clients.FindOne(ctx, j.upload.client.filter()).Err()
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			b.drop(j, ErrDetached)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits before another attempt: longer each time, with jitter, at most a
+// second.
+func pause(ctx context.Context, attempt int) {
+	d := min(time.Second, 2*time.Millisecond<<min(attempt, 9))
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

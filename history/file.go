@@ -1,0 +1,367 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sort"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// File is one server file: its history, client files and object states.
+type File struct {
+	store *Store
+	name  string
+	log   *slog.Logger
+
+	// advance is held by whoever moves the head this node knows: a commit or a
+	// load of what others committed.
+	advance sync.Mutex
+
+	mu        sync.Mutex
+	head      uint64
+	salt      uint64 // of head
+	zeroSalt  uint64 // of version 0
+	schema    *schema.Schema
+	queryable queryable
+	cache     entryCache
+	changed   chan struct{}
+	clients   map[uint64]*Client
+	frozen    map[changeset.ObjectRef]bool
+	dirty     map[*Client]bool // progress not yet durable
+	jobs      []*job
+	closed    bool
+
+	states *stateCache // only under advance
+
+	wake   chan struct{}
+	cancel context.CancelFunc // ends following the head
+	abort  context.CancelFunc // ends commits
+	done   sync.WaitGroup
+}
+
+// headDoc is a document of the heads collection.
+type headDoc struct {
+	File     string `bson:"_id"`
+	Version  int64  `bson:"version"`
+	Salt     int64  `bson:"salt"`
+	ZeroSalt int64  `bson:"zero_salt"`
+}
+
+func openFile(ctx context.Context, s *Store, name string) (*File, error) {
+	zero := int64(newSalt())
+	_, err := s.heads.UpdateOne(ctx, bson.D{{Key: "_id", Value: name}},
+		bson.D{{Key: "$setOnInsert", Value: bson.D{
+			{Key: "version", Value: int64(0)}, {Key: "salt", Value: zero}, {Key: "zero_salt", Value: zero},
+		}}}, options.UpdateOne().SetUpsert(true))
+	if err != nil && !mongo.IsDuplicateKeyError(err) {
+		return nil, fmt.Errorf("create head: %w", err)
+	}
+	// The committer outlives the request that opened the file: commits under way
+	// are finished, within closePatience, when the file is closed.
+	commitCtx, abort := context.WithCancel(context.WithoutCancel(ctx))
+	tailCtx, cancel := context.WithCancel(commitCtx)
+	f := &File{
+		store:   s,
+		name:    name,
+		log:     s.opts.Logger.With("file", name),
+		changed: make(chan struct{}),
+		clients: map[uint64]*Client{},
+		frozen:  map[changeset.ObjectRef]bool{},
+		dirty:   map[*Client]bool{},
+		cache:   entryCache{limit: s.opts.CacheBytes},
+		states:  newStateCache(s.opts.CacheStates),
+		wake:    make(chan struct{}, 1),
+		cancel:  cancel,
+		abort:   abort,
+	}
+	h, err := f.readHead(ctx)
+	if err != nil {
+		abort()
+		return nil, err
+	}
+	f.head, f.salt, f.zeroSalt = uint64(h.Version), uint64(h.Salt), uint64(h.ZeroSalt)
+	f.cache.after = f.head
+	if err := f.loadSchema(ctx); err != nil {
+		abort()
+		return nil, err
+	}
+	if err := f.loadFrozen(ctx); err != nil {
+		abort()
+		return nil, err
+	}
+	f.done.Go(func() { f.commitLoop(commitCtx) })
+	f.done.Go(func() { f.tailLoop(tailCtx) })
+	if err := f.configure(ctx); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// close lets a running commit finish, then ends the goroutines.
+func (f *File) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.wakeCommitter()
+	f.cancel()
+	t := time.AfterFunc(closePatience, f.abort)
+	f.done.Wait()
+	t.Stop()
+	f.abort()
+}
+
+// closePatience is how long closing waits for commits under way.
+const closePatience = 10 * time.Second
+
+// Name returns the name of the server file.
+func (f *File) Name() string { return f.name }
+
+func (f *File) readHead(ctx context.Context) (headDoc, error) {
+	var h headDoc
+	err := f.store.heads.FindOne(ctx, bson.D{{Key: "_id", Value: f.name}}).Decode(&h)
+	if err != nil {
+		return h, fmt.Errorf("read head: %w", err)
+	}
+	return h, nil
+}
+
+// Head returns the newest history version this node knows, and its salt.
+func (f *File) Head() (version, salt uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head, f.salt
+}
+
+// Changed returns a channel that is closed when the head moves. Take the
+// channel first, then look at the head.
+func (f *File) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+// Schema returns the schema as of the head. It is immutable.
+func (f *File) Schema() *schema.Schema {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.schema
+}
+
+// Refresh reads the head afresh and loads what other nodes committed.
+func (f *File) Refresh(ctx context.Context) error {
+	h, err := f.readHead(ctx)
+	if err != nil {
+		return err
+	}
+	if known, _ := f.Head(); uint64(h.Version) <= known {
+		return nil
+	}
+	f.advance.Lock()
+	defer f.advance.Unlock()
+	return f.loadTail(ctx)
+}
+
+// loadTail loads what was committed after the head this node knows. The caller
+// holds advance.
+func (f *File) loadTail(ctx context.Context) error {
+	for {
+		known, _ := f.Head()
+		entries, last, salt, err := f.readHistory(ctx, known, 1000)
+		if err != nil {
+			return err
+		}
+		if last == known {
+			return nil
+		}
+		schemaChanged := false
+		for _, e := range entries {
+			for i := range e.Objects {
+				f.states.forget(e.Objects[i].Ref)
+			}
+			schemaChanged = schemaChanged || e.Schema
+		}
+		if schemaChanged {
+			if err := f.loadSchema(ctx); err != nil {
+				return err
+			}
+		}
+		f.publish(entries, last, salt)
+		if schemaChanged {
+			f.store.opts.OnSchema(f.name, f.Schema())
+		}
+	}
+}
+
+// publish moves the head this node knows. The caller holds advance.
+func (f *File) publish(entries []*Entry, last, salt uint64) {
+	f.mu.Lock()
+	f.cache.append(entries)
+	f.head, f.salt = last, salt
+	close(f.changed)
+	f.changed = make(chan struct{})
+	f.mu.Unlock()
+}
+
+// tailLoop follows other nodes' commits where no wake-up tells of them.
+func (f *File) tailLoop(ctx context.Context) {
+	t := time.NewTicker(f.store.opts.TailInterval)
+	defer t.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		err := f.Refresh(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			f.log.Warn("following the history fails; will go on trying", "error", err)
+		}
+		failing = err != nil
+		f.flushProgress()
+	}
+}
+
+// Entries returns at most limit entries after a history version, in order; none
+// when the version is the head.
+func (f *File) Entries(ctx context.Context, after uint64, limit int) ([]*Entry, error) {
+	f.mu.Lock()
+	entries, ok := f.cache.entries(after, limit)
+	f.mu.Unlock()
+	if ok {
+		return entries, nil
+	}
+	entries, _, _, err := f.readHistory(ctx, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > limit {
+		entries = entries[:limit]
+	}
+	return entries, nil
+}
+
+// readHistory reads commits after a history version: at least limit entries, or
+// all there are. last and salt are those of the newest commit read.
+func (f *File) readHistory(ctx context.Context, after uint64, limit int) (entries []*Entry, last, salt uint64, err error) {
+	last = after
+	cur, err := f.store.history.Find(ctx, f.commitsFrom(after+1),
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(100))
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("read history: %w", err)
+	}
+	defer cur.Close(ctx)
+	s := f.Schema()
+	for len(entries) < limit && cur.Next(ctx) {
+		var doc commitDoc
+		if err := bson.Unmarshal(cur.Current, &doc); err != nil {
+			return nil, 0, 0, fmt.Errorf("read history after %d: %w", last, err)
+		}
+		for i := range doc.Entries {
+			e, err := f.decodeEntry(ctx, s, &doc, &doc.Entries[i])
+			var unknown *unknownClassError
+			if errors.As(err, &unknown) {
+				// A class that another node has just learned: read the schema again.
+				if err = f.loadSchema(ctx); err == nil {
+					s = f.Schema()
+					e, err = f.decodeEntry(ctx, s, &doc, &doc.Entries[i])
+				}
+			}
+			if err != nil {
+				return nil, 0, 0, fmt.Errorf("read history version %d: %w", doc.Entries[i].Version, err)
+			}
+			if e.Version > after {
+				entries = append(entries, e)
+			}
+		}
+		last, salt = uint64(doc.ID.Last), uint64(doc.Salt)
+	}
+	if err := cur.Err(); err != nil {
+		return nil, 0, 0, fmt.Errorf("read history: %w", err)
+	}
+	return entries, last, salt, nil
+}
+
+// commitsFrom matches the commits that hold a version or a later one. It is a
+// range of _id, whose index serves it.
+func (f *File) commitsFrom(version uint64) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: commitID{f.name, int64(version)}},
+		{Key: "$lte", Value: commitID{f.name, math.MaxInt64}},
+	}}}
+}
+
+// saltOf returns the salt of a history version, false if the history doesn't
+// reach back to it.
+func (f *File) saltOf(ctx context.Context, version uint64) (uint64, bool, error) {
+	if version == 0 {
+		return f.zeroSalt, true, nil
+	}
+	if head, salt := f.Head(); version == head {
+		return salt, true, nil
+	}
+	var doc struct {
+		First int64 `bson:"first"`
+		Salt  int64 `bson:"salt"`
+	}
+	err := f.store.history.FindOne(ctx, f.commitsFrom(version),
+		options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "first", Value: 1}, {Key: "salt", Value: 1}})).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read salt of version %d: %w", version, err)
+	}
+	return uint64(doc.Salt), uint64(doc.First) <= version, nil
+}
+
+// entryCache holds the newest entries of a history.
+type entryCache struct {
+	after uint64 // entries above this version are here
+	list  []*Entry
+	bytes int
+	limit int
+}
+
+func (c *entryCache) append(entries []*Entry) {
+	for _, e := range entries {
+		c.list = append(c.list, e)
+		c.bytes += e.size()
+	}
+	drop := 0
+	for c.bytes > c.limit && drop < len(c.list) {
+		c.bytes -= c.list[drop].size()
+		c.after = c.list[drop].Version
+		drop++
+	}
+	if drop > 0 {
+		// A new slice, so that what was dropped can be collected.
+		c.list = append([]*Entry(nil), c.list[drop:]...)
+	}
+}
+
+// entries returns at most limit entries above a version, false if the cache
+// doesn't reach back to it.
+func (c *entryCache) entries(after uint64, limit int) ([]*Entry, bool) {
+	if after < c.after {
+		return nil, false
+	}
+	i := sort.Search(len(c.list), func(i int) bool { return c.list[i].Version > after })
+	rest := c.list[i:]
+	if len(rest) > limit {
+		rest = rest[:limit]
+	}
+	return append([]*Entry(nil), rest...), true
+}

@@ -1,0 +1,25 @@
+package history
+
+import (
+	"fmt"
+)
+
+// judge decides whether an upload's part on one object stands. It returns the
+// reason for people when it doesn't, and "" when it does. This is the one place
+// where uploads are judged.
+func (w *work) judge(u *uploadJob, s *seen, o *objectWork, p *part) string {
+	where := fmt.Sprintf("write to %s in table %q not allowed", keyText(p.ref.Key), p.ref.Class)
+	if o.frozen != nil {
+		return where + "; its document can't be synced: " + o.frozen.Reason
+	}
+	if o.now == nil && o.doc != nil && o.state.object == nil {
+		return where + "; a document with this key exists and is not synced yet"
+	}
+	if reason := w.batch.refused[p.ref]; reason != "" {
+		return where + "; " + reason
+	}
+	if o.now != nil && !s.of(p.ref).held && !contains(u.View, p.ref, o.now) {
+		return where + "; object is outside of the current query view"
+	}
+	return ""
+}

@@ -1,0 +1,76 @@
+package history
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// Mirror keeps documents in step with object states. Its methods are called
+// inside the commit's transaction, with the transaction's context.
+type Mirror interface {
+	// Read returns the documents of a class by key. A key without a document is
+	// absent from the map.
+	Read(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key) (map[changeset.Key]*Document, error)
+	// Plan turns a change of one object into a write of its document. doc is nil
+	// where there is none; after is nil to delete. The error is a *Refusal when
+	// the value can't be stored.
+	Plan(s *schema.Schema, c *schema.Class, doc *Document, ch Change) (Write, error)
+	// Write performs planned writes of one class. When MongoDB refuses one of
+	// them the error is a *Refusal naming the key.
+	Write(ctx context.Context, c *schema.Class, writes []Write) error
+	// Fingerprint is that of the document an object's state corresponds to.
+	Fingerprint(s *schema.Schema, c *schema.Class, o *object.Object) []byte
+	// Prepare makes the class's collection exist; outside transactions.
+	Prepare(ctx context.Context, c *schema.Class) error
+}
+
+// Document is a document as read.
+type Document struct {
+	Raw bson.Raw
+	// Object is what the document holds; nil when Unsynced says why it holds
+	// no object of its class.
+	Object   *object.Object
+	Unsynced *Unsynced
+}
+
+// Unsynced says why a document can't be mapped to an object.
+type Unsynced struct {
+	Path     string // dotted path in the document
+	Expected string // type or condition
+	Found    string // type or value
+	Reason   string // the whole sentence, for people
+}
+
+func (u *Unsynced) Error() string { return u.Reason }
+
+// Change is what a commit does to one object.
+type Change struct {
+	Key           changeset.Key
+	Before, After *object.Object // nil: does not exist
+	Instructions  changeset.Changeset
+}
+
+// Write is one planned document write. The Model is the Mirror's own.
+type Write struct {
+	Key   changeset.Key
+	Model any // nil: nothing to write
+}
+
+// Refusal says that one object can't be written, and why, for people.
+type Refusal struct {
+	Ref    changeset.ObjectRef
+	Reason string
+	Err    error
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("write to %v in table %q refused: %s", r.Ref.Key, r.Ref.Class, r.Reason)
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }

@@ -1,0 +1,30 @@
+package history
+
+import (
+	"errors"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// Server error codes that are branched on.
+const (
+	codeNamespaceExists = 48
+	codeWriteConflict   = 112
+	codeNoTransaction   = 251
+)
+
+func hasCode(err error, code int) bool {
+	var se mongo.ServerError
+	return errors.As(err, &se) && se.HasErrorCode(code)
+}
+
+func hasLabel(err error, label string) bool {
+	var se mongo.ServerError
+	return errors.As(err, &se) && se.HasErrorLabel(label)
+}
+
+// isTransient reports whether the whole transaction is worth another try.
+func isTransient(err error) bool {
+	return hasLabel(err, "TransientTransactionError") || hasCode(err, codeWriteConflict) ||
+		hasCode(err, codeNoTransaction) || mongo.IsNetworkError(err)
+}

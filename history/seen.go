@@ -1,0 +1,153 @@
+package history
+
+import (
+	"math"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/transform"
+)
+
+// standing says what became of the author's copy of an object between the base
+// of an upload and now.
+type standing int
+
+const (
+	// current: the device merges what came since with its own changes, as the
+	// server does.
+	current standing = iota
+	// moved: the object was erased or refreshed for the author since the base.
+	// The device has thrown away what it wrote to it.
+	moved
+	// shut: an earlier write of the author to it was refused since the base, and
+	// whatever builds on that write falls with it.
+	shut
+)
+
+// objectSeen is what one object went through after the base of a run.
+type objectSeen struct {
+	standing standing
+	held     bool // the author's copy of the file had the object at the base
+}
+
+// seen is what a client file had not seen when it made a run of changesets:
+// the history after their base.
+type seen struct {
+	w       *work
+	client  *Client
+	entries []*Entry // after the base
+	objects map[changeset.ObjectRef]objectSeen
+	closed  map[changeset.ObjectRef]bool // refused within the run
+}
+
+func (s *seen) of(ref changeset.ObjectRef) objectSeen { return s.objects[ref] }
+
+// seenSince works out what happened to the objects of a run since its base.
+func (w *work) seenSince(u *uploadJob, run []UploadEntry) (*seen, error) {
+	c := u.client
+	base := run[0].Base
+	after := max(base, c.firstSwitch()) / Stride
+	s := &seen{w: w, client: c, objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{}}
+	if after < w.head {
+		entries, err := w.f.Entries(w.ctx, after, math.MaxInt)
+		if err != nil {
+			return nil, err
+		}
+		s.entries = entries
+	}
+	for _, e := range w.entries {
+		if e.Version > after {
+			s.entries = append(s.entries, e)
+		}
+	}
+
+	touches := map[changeset.ObjectRef][]touch{}
+	for i := range run {
+		for k := range run[i].Changeset {
+			if in := &run[i].Changeset[k]; !in.Op.IsSchema() {
+				touches[in.Object()] = nil
+			}
+		}
+	}
+	for _, e := range s.entries {
+		for i := range e.Objects {
+			t := &e.Objects[i]
+			if list, ok := touches[t.Ref]; ok {
+				touches[t.Ref] = append(list, touch{e, t})
+			}
+		}
+	}
+	switched := c.lastSwitch() > base
+	for ref, list := range touches {
+		s.objects[ref] = w.objectSeen(u, ref, list, switched)
+	}
+	return s, nil
+}
+
+// touch is one entry's effect on one object.
+type touch struct {
+	entry *Entry
+	t     *Touched
+}
+
+func (w *work) objectSeen(u *uploadJob, ref changeset.ObjectRef, list []touch, switched bool) objectSeen {
+	var out objectSeen
+	o := w.objects[ref]
+	if switched && (o.now != nil || len(list) > 0) {
+		// A bootstrap came between. It may have brought, taken or left the
+		// object; taking it for refreshed is safe whichever it was.
+		out = objectSeen{moved, true}
+	}
+	for i, touch := range list {
+		own := touch.entry.Origin == u.client.ident.Ident
+		before, after := contains(u.View, ref, touch.t.Before), contains(u.View, ref, touch.t.After)
+		if i == 0 && (before || own && touch.t.Before == nil) {
+			out.held = true
+		}
+		switch {
+		case own && touch.t.Refused != "":
+			out.standing = shut
+		case out.standing == shut:
+		case own && touch.t.Refresh,
+			own && touch.t.After != nil && !after,
+			!own && touch.t.Before != nil && touch.t.After != nil && before != after:
+			out.standing = moved
+		}
+	}
+	return out
+}
+
+// window returns the history that the run is merged against, as it looks on top
+// of what the client file uploaded before, and the versions of its entries.
+func (s *seen) window(cw *clientWork) ([]*transform.Entry, []uint64) {
+	var window []*transform.Entry
+	var versions []uint64
+	for _, e := range s.entries {
+		if e.Origin == s.client.ident.Ident || len(e.Changeset) == 0 {
+			continue
+		}
+		cs, ok := cw.reciprocals[e.Version]
+		if !ok {
+			if cs, ok = s.client.reciprocals[e.Version]; !ok {
+				cs = e.Changeset
+			}
+		}
+		window = append(window, &transform.Entry{Changeset: cs, Timestamp: e.Timestamp, Origin: e.Origin})
+		versions = append(versions, e.Version)
+	}
+	return window, versions
+}
+
+// windowOn returns the part of the window that is about one object, untouched by
+// earlier uploads. It is for merging once, and thrown away.
+func (s *seen) windowOn(ref changeset.ObjectRef) []*transform.Entry {
+	var window []*transform.Entry
+	for _, e := range s.entries {
+		if e.Origin == s.client.ident.Ident {
+			continue
+		}
+		if cs := e.On(ref); len(cs) > 0 {
+			window = append(window, &transform.Entry{Changeset: cs, Timestamp: e.Timestamp, Origin: e.Origin})
+		}
+	}
+	return window
+}

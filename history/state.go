@@ -1,0 +1,164 @@
+package history
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// state is an object state: an object as of the head. A nil object means that
+// there is none. It is immutable.
+type state struct {
+	version     uint64 // history version that last changed it
+	fingerprint []byte
+	object      *object.Object
+}
+
+var noState = &state{}
+
+// A document of a state collection is {_id: key, v: version, h: fingerprint, o:
+// the object}, the object as the encoded changeset that makes it.
+func stateCollection(class string) string { return "state_" + class }
+
+func (s *Store) states(class string) *mongo.Collection {
+	return s.db.Collection(stateCollection(class))
+}
+
+// KeyValue is a primary key as the _id of a document or an object state.
+func KeyValue(k changeset.Key) bson.RawValue {
+	switch k.Type {
+	case changeset.Int:
+		return bson.RawValue{Type: bson.TypeInt64, Value: binary.LittleEndian.AppendUint64(nil, uint64(k.Int))}
+	case changeset.String:
+		return bson.RawValue{Type: bson.TypeString, Value: bsoncore.AppendString(nil, k.Str)}
+	case changeset.ObjectID:
+		return bson.RawValue{Type: bson.TypeObjectID, Value: []byte(k.Str)}
+	case changeset.UUID:
+		return bson.RawValue{Type: bson.TypeBinary, Value: bsoncore.AppendBinary(nil, bson.TypeBinaryUUID, []byte(k.Str))}
+	}
+	return bson.RawValue{Type: bson.TypeNull}
+}
+
+// keyOf is the inverse of KeyValue.
+func keyOf(v bson.RawValue) (changeset.Key, error) {
+	switch v.Type {
+	case bson.TypeInt64:
+		if i, ok := v.Int64OK(); ok {
+			return changeset.IntKey(i), nil
+		}
+	case bson.TypeString:
+		if s, ok := v.StringValueOK(); ok {
+			return changeset.StringKey(s), nil
+		}
+	case bson.TypeObjectID:
+		if id, ok := v.ObjectIDOK(); ok {
+			return changeset.ObjectIDKey(id), nil
+		}
+	case bson.TypeBinary:
+		if sub, data, ok := v.BinaryOK(); ok && sub == bson.TypeBinaryUUID && len(data) == 16 {
+			return changeset.UUIDKey([16]byte(data)), nil
+		}
+	case bson.TypeNull:
+		return changeset.NullKey, nil
+	}
+	return changeset.Key{}, fmt.Errorf("object state with an _id of type %s", v.Type)
+}
+
+// readStates reads object states of one class into found; keys without a state
+// get noState.
+func (f *File) readStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key, found map[changeset.ObjectRef]*state) error {
+	ids := make(bson.A, len(keys))
+	for i, k := range keys {
+		ids[i] = KeyValue(k)
+		found[changeset.ObjectRef{Class: class, Key: k}] = noState
+	}
+	cur, err := f.store.states(class).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
+	if err != nil {
+		return fmt.Errorf("read states of %s: %w", class, err)
+	}
+	defer cur.Close(ctx)
+	for cur.Next(ctx) {
+		key, st, err := decodeState(s, class, cur.Current)
+		if err != nil {
+			return err
+		}
+		found[changeset.ObjectRef{Class: class, Key: key}] = st
+	}
+	if err := cur.Err(); err != nil {
+		return fmt.Errorf("read states of %s: %w", class, err)
+	}
+	return nil
+}
+
+func decodeState(s *schema.Schema, class string, raw bson.Raw) (changeset.Key, *state, error) {
+	key, err := keyOf(raw.Lookup("_id"))
+	if err != nil {
+		return key, nil, fmt.Errorf("read state of %s: %w", class, err)
+	}
+	version, _ := raw.Lookup("v").AsInt64OK()
+	_, fingerprint, _ := raw.Lookup("h").BinaryOK()
+	_, data, _ := raw.Lookup("o").BinaryOK()
+	o, err := decodeObject(s, changeset.ObjectRef{Class: class, Key: key}, data)
+	if err != nil {
+		return key, nil, fmt.Errorf("read state of %s: %w", class, err)
+	}
+	if o == nil {
+		return key, nil, fmt.Errorf("read state of %s %v: no object in it", class, key)
+	}
+	return key, &state{uint64(version), append([]byte(nil), fingerprint...), o}, nil
+}
+
+// stateModel is the write that makes an object's state be st.
+func stateModel(s *schema.Schema, ref changeset.ObjectRef, st *state) mongo.WriteModel {
+	id := KeyValue(ref.Key)
+	filter := bson.D{{Key: "_id", Value: id}}
+	if st.object == nil {
+		return mongo.NewDeleteOneModel().SetFilter(filter)
+	}
+	return mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(bson.D{
+		{Key: "_id", Value: id},
+		{Key: "v", Value: int64(st.version)},
+		{Key: "h", Value: st.fingerprint},
+		{Key: "o", Value: encodeObject(s, ref, st.object)},
+	}).SetUpsert(true)
+}
+
+// stateCache holds object states as of the head this node knows, absences
+// included. It belongs to whoever holds File.advance.
+type stateCache struct {
+	limit int
+	m     map[changeset.ObjectRef]*state
+}
+
+func newStateCache(limit int) *stateCache {
+	return &stateCache{limit: limit, m: map[changeset.ObjectRef]*state{}}
+}
+
+func (c *stateCache) get(ref changeset.ObjectRef) (*state, bool) {
+	st, ok := c.m[ref]
+	return st, ok
+}
+
+func (c *stateCache) put(ref changeset.ObjectRef, st *state) {
+	if _, ok := c.m[ref]; !ok && len(c.m) >= c.limit {
+		// Any victims will do: map order spreads them.
+		n := c.limit / 16
+		for k := range c.m {
+			if n--; n < 0 {
+				break
+			}
+			delete(c.m, k)
+		}
+	}
+	c.m[ref] = st
+}
+
+func (c *stateCache) forget(ref changeset.ObjectRef) { delete(c.m, ref) }

@@ -1,0 +1,186 @@
+package history
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// FlexibleFile names the one server file of an app in flexible mode.
+const FlexibleFile = "flexible"
+
+// Tunables, with their defaults.
+const (
+	DefaultBatchEntries = 500      // uploaded changesets in one commit
+	DefaultBatchBytes   = 8 << 20  // bytes of changesets in one commit
+	DefaultCacheBytes   = 64 << 20 // history entries kept in memory
+	DefaultCacheStates  = 50_000   // object states kept in memory
+	DefaultHintWait     = 200 * time.Millisecond
+	DefaultTailInterval = time.Second
+)
+
+// Options configure a Store. Client, Database and Mirror are required.
+type Options struct {
+	Client   *mongo.Client
+	Database string // metadata database
+	Mirror   Mirror
+	Logger   *slog.Logger
+
+	// DevelopmentMode learns classes and queryable fields from devices.
+	DevelopmentMode bool
+	// Schema holds the classes configured; nil in pure development mode.
+	Schema *schema.Schema
+	// QueryableFields are queryable in every class that has them.
+	QueryableFields []string
+
+	BatchEntries int
+	BatchBytes   int
+	CacheBytes   int
+	CacheStates  int
+	// HintWait is how long an upload that meets a foreign write waits for the
+	// event that tells when the write was made.
+	HintWait time.Duration
+	// TailInterval is how often a node looks for commits of others that no
+	// wake-up told it of.
+	TailInterval time.Duration
+
+	// OnCommit is called after each commit of this node, with the new head.
+	OnCommit func(file string, version uint64)
+	// OnSchema is called when classes were added, in this process or elsewhere.
+	OnSchema func(file string, s *schema.Schema)
+}
+
+func (o *Options) setDefaults() {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	def(&o.BatchEntries, DefaultBatchEntries)
+	def(&o.BatchBytes, DefaultBatchBytes)
+	def(&o.CacheBytes, DefaultCacheBytes)
+	def(&o.CacheStates, DefaultCacheStates)
+	if o.HintWait == 0 {
+		o.HintWait = DefaultHintWait
+	}
+	if o.TailInterval == 0 {
+		o.TailInterval = DefaultTailInterval
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.OnCommit == nil {
+		o.OnCommit = func(string, uint64) {}
+	}
+	if o.OnSchema == nil {
+		o.OnSchema = func(string, *schema.Schema) {}
+	}
+}
+
+// Store holds the server files of one app.
+type Store struct {
+	opts Options
+	db   *mongo.Database
+
+	heads, history, parts, clients, idents, reciprocals, schemas, ingest, unsynced *mongo.Collection
+
+	mu     sync.Mutex
+	files  map[string]*File
+	closed bool
+}
+
+// Open makes the metadata collections and their indexes and returns a Store.
+// Files are opened when first asked for.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	opts.setDefaults()
+	db := opts.Client.Database(opts.Database, options.Database().
+		SetReadConcern(readconcern.Majority()).
+		SetWriteConcern(writeconcern.Majority()).
+		SetReadPreference(readpref.Primary()))
+	s := &Store{
+		opts:        opts,
+		db:          db,
+		heads:       db.Collection("heads"),
+		history:     db.Collection("history"),
+		parts:       db.Collection("history_parts"),
+		clients:     db.Collection("client_files"),
+		idents:      db.Collection("idents"),
+		reciprocals: db.Collection("reciprocals"),
+		schemas:     db.Collection("schema"),
+		ingest:      db.Collection("ingest"),
+		unsynced:    db.Collection("unsynced"),
+		files:       map[string]*File{},
+	}
+	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.unsynced} {
+		if err := createCollection(ctx, db, c.Name()); err != nil {
+			return nil, fmt.Errorf("prepare metadata: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// createCollection makes a collection exist.
+func createCollection(ctx context.Context, db *mongo.Database, name string) error {
+	err := db.CreateCollection(ctx, name)
+	if hasCode(err, codeNamespaceExists) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create collection %s: %w", name, err)
+	}
+	return nil
+}
+
+// File returns the server file of that name, opening it when needed.
+func (s *Store) File(ctx context.Context, name string) (*File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if f := s.files[name]; f != nil {
+		return f, nil
+	}
+	f, err := openFile(ctx, s, name)
+	if err != nil {
+		return nil, fmt.Errorf("open server file %q: %w", name, err)
+	}
+	s.files[name] = f
+	return f, nil
+}
+
+// Close lets running commits finish and ends the Store's goroutines. What waits
+// for a commit is refused with ErrClosed.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
+	files := s.files
+	s.files = map[string]*File{}
+	s.mu.Unlock()
+	for _, f := range files {
+		f.close()
+	}
+}
+
+// newSalt draws a salt: 1 to 2^63-1, from the system's cryptographic source.
+func newSalt() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:]) // never fails: it ends the program rather
+		if v := binary.LittleEndian.Uint64(b[:]) >> 1; v != 0 {
+			return v
+		}
+	}
+}

@@ -1,0 +1,399 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
+	"github.com/isthmus-sync/isthmus/transform"
+)
+
+// learnFrom takes up the schema instructions of an upload.
+func (w *work) learnFrom(j *job) error {
+	for i := range j.upload.Entries {
+		cs := j.upload.Entries[i].Changeset
+		for k := range cs {
+			in := &cs[k]
+			if !in.Op.IsSchema() {
+				continue
+			}
+			next := w.schema
+			if !w.schemaChanged {
+				next = next.Clone()
+			}
+			changed, err := next.Apply(in)
+			if err != nil {
+				return &jobError{j, &Rejection{codeInvalidSchemaChange, "Invalid schema change (UPLOAD): " + err.Error(), err}}
+			}
+			if !changed {
+				continue
+			}
+			if !w.f.store.opts.DevelopmentMode {
+				return &jobError{j, reject(codeInvalidSchemaChange, "Invalid schema change (UPLOAD): %s", schema.RestrictedChange(in))}
+			}
+			w.schema, w.schemaChanged = next, true
+			w.learned(in)
+		}
+	}
+	if w.schemaChanged {
+		w.queryable = w.f.globalQueryable(w.schema, w.queryable)
+	}
+	return nil
+}
+
+// schemaItem names a class (field empty) or a property.
+type schemaItem struct{ class, field string }
+
+func (w *work) learned(in *changeset.Instruction) {
+	if w.news == nil {
+		w.news = map[schemaItem]bool{}
+	}
+	w.news[schemaItem{in.Class, in.Field}] = true
+}
+
+// client returns the batch's view of a client file.
+func (w *work) client(c *Client) *clientWork {
+	cw := w.clients[c]
+	if cw == nil {
+		c.mu.Lock()
+		cw = &clientWork{cursor: c.durable, locked: max(c.locked, c.pendingK), reciprocals: map[uint64]changeset.Changeset{}}
+		if c.pending.Client > cw.cursor.Client {
+			cw.cursor = c.pending
+		}
+		c.mu.Unlock()
+		w.clients[c] = cw
+	}
+	return cw
+}
+
+// takeUpload merges an upload into the history and appends an entry for each of
+// its changesets that is new.
+func (w *work) takeUpload(j *job) error {
+	u := j.upload
+	if u.client.hasFailed() {
+		return &jobError{j, ErrDetached}
+	}
+	if err := u.client.loadReciprocals(w.ctx); err != nil {
+		return err
+	}
+	cw := w.client(u.client)
+	// What the client file has sent before comes again after a reconnect.
+	fresh := u.Entries
+	for len(fresh) > 0 && fresh[0].ClientVersion <= cw.cursor.Client {
+		fresh = fresh[1:]
+	}
+	for i := range fresh {
+		for k := range fresh[i].Changeset {
+			in := &fresh[i].Changeset[k]
+			if err := w.schema.Check(in); err != nil {
+				return &jobError{j, &Rejection{codeBadChangeset,
+					fmt.Sprintf("Bad changeset (UPLOAD): client version %d, instruction %d: %v", fresh[i].ClientVersion, k, err), err}}
+			}
+		}
+	}
+	for len(fresh) > 0 {
+		n := 1
+		for n < len(fresh) && fresh[n].Base == fresh[0].Base {
+			n++
+		}
+		if err := w.takeRun(j, cw, fresh[:n]); err != nil {
+			return err
+		}
+		fresh = fresh[n:]
+	}
+	if u.Progress.Client > cw.cursor.Client {
+		cw.cursor = u.Progress
+	}
+	cw.locked = max(cw.locked, u.Locked)
+	return nil
+}
+
+// takeRun takes consecutive changesets with one base.
+func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
+	u := j.upload
+	s, err := w.seenSince(u, run)
+	if err != nil {
+		return err
+	}
+	// What the device has thrown away, or will, stays out of the merge: it would
+	// rewrite reciprocals for a copy that no longer is.
+	incoming := make([]*transform.Entry, len(run))
+	apart := make([]changeset.Changeset, len(run))
+	for i := range run {
+		cs := run[i].Changeset
+		if slices.ContainsFunc(cs, func(in changeset.Instruction) bool { return !in.Op.IsSchema() && s.of(in.Object()).standing != current }) {
+			var rest changeset.Changeset
+			for _, in := range cs {
+				if !in.Op.IsSchema() && s.of(in.Object()).standing != current {
+					apart[i] = append(apart[i], in)
+				} else {
+					rest = append(rest, in)
+				}
+			}
+			cs = rest
+		}
+		incoming[i] = &transform.Entry{Changeset: cs, Timestamp: run[i].Timestamp, Origin: u.client.ident.Ident}
+	}
+	window, versions := s.window(cw)
+	if len(window) > 0 {
+		if err := transform.Merge(window, incoming, transform.ServerRules); err != nil {
+			return &jobError{j, &Rejection{codeBadChangeset, "Bad changeset (UPLOAD): " + err.Error(), err}}
+		}
+		for i, e := range window {
+			if e.Changed {
+				cw.reciprocals[versions[i]] = e.Changeset
+			}
+		}
+	}
+	for i := range run {
+		w.takeChangeset(u, s, &run[i], incoming[i].Changeset, apart[i])
+	}
+	return nil
+}
+
+// takeChangeset judges a merged changeset object by object, applies what stands,
+// and appends the entry. apart holds its instructions that were not merged.
+func (w *work) takeChangeset(u *uploadJob, s *seen, up *UploadEntry, merged, apart changeset.Changeset) {
+	e := &Entry{
+		Origin: u.client.ident.Ident, User: u.client.user,
+		ClientVersion: up.ClientVersion, Base: up.Base, Timestamp: up.Timestamp,
+	}
+	for _, in := range merged {
+		item := schemaItem{in.Class, in.Field}
+		if in.Op.IsSchema() && w.news[item] {
+			// What the schema had already tells nobody anything.
+			e.Changeset = append(e.Changeset, in)
+			e.Schema = true
+			delete(w.news, item)
+		}
+	}
+	stands := map[changeset.ObjectRef]bool{}
+	for _, part := range split(merged) {
+		t := w.takePart(u, s, part)
+		stands[part.ref] = t.Refused == "" && !t.Refresh
+		e.Objects = append(e.Objects, t)
+	}
+	for _, in := range merged {
+		if !in.Op.IsSchema() && stands[in.Object()] {
+			e.Changeset = append(e.Changeset, in)
+		}
+	}
+	for ref, cs := range w.rewritten {
+		e.Changeset = replaceParts(e.Changeset, ref, cs)
+	}
+	clear(w.rewritten)
+	for _, part := range split(apart) {
+		t, difference := w.takeApart(u, s, up, part)
+		e.Objects = append(e.Objects, t)
+		e.Changeset = append(e.Changeset, difference...)
+	}
+	w.append(e)
+}
+
+// part is a changeset's instructions on one object.
+type part struct {
+	ref          changeset.ObjectRef
+	instructions changeset.Changeset
+}
+
+func (p *part) erases() bool {
+	return slices.ContainsFunc(p.instructions, func(in changeset.Instruction) bool { return in.Op == changeset.OpEraseObject })
+}
+
+// split groups instructions by object, objects in the order of first mention.
+func split(cs changeset.Changeset) []part {
+	var parts []part
+	at := map[changeset.ObjectRef]int{}
+	for _, in := range cs {
+		if in.Op.IsSchema() {
+			continue
+		}
+		ref := in.Object()
+		i, ok := at[ref]
+		if !ok {
+			i = len(parts)
+			at[ref] = i
+			parts = append(parts, part{ref: ref})
+		}
+		parts[i].instructions = append(parts[i].instructions, in)
+	}
+	return parts
+}
+
+// replaceParts puts cs in the place of an object's instructions.
+func replaceParts(all changeset.Changeset, ref changeset.ObjectRef, cs changeset.Changeset) changeset.Changeset {
+	out := make(changeset.Changeset, 0, len(all)+len(cs))
+	placed := false
+	for _, in := range all {
+		if in.Op.IsSchema() || in.Object() != ref {
+			out = append(out, in)
+			continue
+		}
+		if !placed {
+			out = append(out, cs...)
+			placed = true
+		}
+	}
+	return out
+}
+
+// takePart judges and applies the merged instructions on one object.
+func (w *work) takePart(u *uploadJob, s *seen, p part) Touched {
+	o := w.objects[p.ref]
+	if s.closed[p.ref] {
+		// A part of an earlier changeset of this run was refused.
+		return w.touched(o, o.now, Touched{Refresh: true})
+	}
+	if reason := w.judge(u, s, o, &p); reason != "" {
+		s.closed[p.ref] = true
+		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason})
+	}
+	after, rewritten, err := w.apply(o, p.instructions)
+	if err != nil {
+		// The merge was right, so the author's copy is not what it says. Its
+		// part is left out and its copy made right.
+		w.f.log.Warn("an uploaded change does not fit its object; the device's copy is refreshed",
+			"class", p.ref.Class, "key", p.ref.Key.String(), "client_file", u.client.ident.Ident, "error", err)
+		s.closed[p.ref] = true
+		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()})
+	}
+	if rewritten != nil {
+		w.rewritten[p.ref] = rewritten
+		return w.move(o, after, rewritten, Touched{})
+	}
+	return w.move(o, after, p.instructions, Touched{})
+}
+
+// takeApart handles a part of an upload on an object that was erased or
+// refreshed for its author after the base. It returns what others get to see of it.
+func (w *work) takeApart(u *uploadJob, s *seen, up *UploadEntry, p part) (Touched, changeset.Changeset) {
+	o := w.objects[p.ref]
+	if s.of(p.ref).standing == shut || s.closed[p.ref] {
+		// The author has been told. Should the part erase the object, the device
+		// may have kept its own erasure, so it needs the object once more.
+		return w.touched(o, o.now, Touched{Refresh: p.erases()}), nil
+	}
+	if reason := w.judge(u, s, o, &p); reason != "" {
+		s.closed[p.ref] = true
+		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason}), nil
+	}
+	incoming := &transform.Entry{Changeset: p.instructions, Timestamp: up.Timestamp, Origin: u.client.ident.Ident}
+	err := transform.Merge(s.windowOn(p.ref), []*transform.Entry{incoming}, transform.ServerRules)
+	var after *object.Object
+	if err == nil {
+		after, _, err = w.apply(o, incoming.Changeset)
+	}
+	if err != nil {
+		// It was made on a copy that is gone; nothing of it can be kept.
+		return w.touched(o, o.now, Touched{Refresh: true}), nil
+	}
+	difference := object.Diff(w.schema, p.ref, o.now, after)
+	return w.move(o, after, difference, Touched{Refresh: true}), difference
+}
+
+// apply applies instructions to an object, without changing it. rewritten, when
+// it is not nil, is what everybody else gets in the place of the instructions.
+func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *object.Object, rewritten changeset.Changeset, err error) {
+	now := o.now
+	owned := false // now is our copy
+	for i := range instructions {
+		in := &instructions[i]
+		var instead changeset.Changeset
+		switch in.Op {
+		case changeset.OpCreateObject:
+			if now == nil {
+				now, owned = &object.Object{}, true
+			}
+		case changeset.OpEraseObject:
+			now = nil
+		default:
+			if now == nil {
+				return nil, nil, fmt.Errorf("instruction %d: no such object", i)
+			}
+			if !owned {
+				now, owned = now.Clone(), true
+			}
+			if err := now.Apply(w.schema, o.class, in); err != nil {
+				return nil, nil, fmt.Errorf("instruction %d: %w", i, err)
+			}
+			instead = eraseNull(o.class, now, in)
+		}
+		if instead != nil && rewritten == nil {
+			rewritten = append(rewritten, instructions[:i]...)
+		}
+		switch {
+		case instead != nil:
+			rewritten = append(rewritten, instead...)
+		case rewritten != nil:
+			rewritten = append(rewritten, *in)
+		}
+	}
+	return now, rewritten, nil
+}
+
+// eraseNull returns what devices get in the place of a SetErase of null from a
+// set of anything but mixed, which they can't apply though they send it: Clear,
+// and what is left of the set. It returns nil for all other instructions.
+func eraseNull(class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
+	if in.Op != changeset.OpSetErase || !in.Value.IsNull() || len(in.Path) > 0 {
+		return nil
+	}
+	p := class.Properties[in.Field]
+	if p == nil || p.Type == changeset.Mixed {
+		return nil
+	}
+	head := changeset.Instruction{Class: in.Class, Key: in.Key, Field: in.Field}
+	out := changeset.Changeset{head}
+	out[0].Op, out[0].Collection = changeset.OpClear, changeset.SetOf
+	if set, ok := now.Get(p).(*object.Set); ok {
+		for _, v := range set.Items {
+			head.Op, head.Value = changeset.OpSetInsert, v
+			out = append(out, head)
+		}
+	}
+	return out
+}
+
+// move makes an object be after, for the following parts and for MongoDB.
+func (w *work) move(o *objectWork, after *object.Object, instructions changeset.Changeset, t Touched) Touched {
+	t = w.touched(o, after, t)
+	o.now = after
+	o.changed = true
+	o.instructions = append(o.instructions, instructions...)
+	return t
+}
+
+// touched fills in what readers of the entry need to know of an object.
+func (w *work) touched(o *objectWork, after *object.Object, t Touched) Touched {
+	t.Ref = o.ref
+	class := o.ref.Class
+	t.Before, t.After = w.queryable.project(class, o.now), w.queryable.project(class, after)
+	if t.Refresh || t.Before != nil && t.After != nil && !object.Equal(w.schema, o.class, t.Before, t.After) {
+		t.Whole = after
+	}
+	return t
+}
+
+// keyText is a primary key as the texts of refusals have it.
+func keyText(k changeset.Key) string {
+	switch k.Type {
+	case changeset.ObjectID:
+		return fmt.Sprintf("ObjectID(\"%x\")", k.Str)
+	case changeset.UUID:
+		return fmt.Sprintf("UUID(%s)", strings.TrimSpace(k.String()))
+	case changeset.String:
+		return fmt.Sprintf("%q", k.Str)
+	}
+	return k.String()
+}
+
+// hasFailed reports whether an upload of the session was not taken: those queued
+// behind it build on it.
+func (c *Client) hasFailed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
