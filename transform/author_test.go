@@ -141,7 +141,9 @@ func (w *author) listInstruction(in *changeset.Instruction) {
 		length = baseLength
 	}
 	in.Prior = length
-	index := func(n uint32) { in.Path = append(in.Path, changeset.PathElement{Index: w.rng.Uint32N(n), IsIndex: true}) }
+	index := func(n uint32) {
+		in.Path = append(in.Path, changeset.PathElement{Index: w.rng.Uint32N(n), IsIndex: true})
+	}
 	op := w.rng.IntN(5)
 	switch {
 	case length == 0 || op < 2:
