@@ -119,7 +119,7 @@ func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
 		o := w.objects[ref]
 		var after *object.Object
 		if o.doc != nil {
-			after = o.doc.Object
+			after = w.f.store.opts.Mirror.Refine(w.schema, o.class, o.doc.Object, o.state.object)
 		}
 		difference := object.Diff(w.schema, ref, o.now, after)
 		switch {

@@ -26,6 +26,10 @@ type Mirror interface {
 	Write(ctx context.Context, c *schema.Class, writes []Write) error
 	// Fingerprint is that of the document an object's state corresponds to.
 	Fingerprint(s *schema.Schema, c *schema.Class, o *object.Object) []byte
+	// Refine gives an object read from a document what documents can't hold of
+	// its state, so that only what somebody else wrote differs. It changes and
+	// returns read.
+	Refine(s *schema.Schema, c *schema.Class, read, state *object.Object) *object.Object
 	// Prepare makes the class's collection exist; outside transactions.
 	Prepare(ctx context.Context, c *schema.Class) error
 }

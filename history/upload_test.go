@@ -1,0 +1,320 @@
+package history_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/object"
+)
+
+func TestUploadBecomesDocument(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1},
+		{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Rex"},
+		{"op":"ArrayInsert","class":"Dog","pk":1,"path":["tags",0],"value":"good","prior_size":0}]`))
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"0"},"name":"Rex","tags":["good"]}`)
+
+	d.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":null},{"op":"AddInteger","class":"Dog","pk":1,"path":["age"],"value":3}]`))
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"3"},"name":null,"tags":["good"]}`)
+	if got, want := d.client.UploadCursor(), (history.Cursor{Client: 4}); got != want {
+		t.Errorf("upload cursor %v, want %v", got, want)
+	}
+
+	d.mustSend(ops(`[{"op":"EraseObject","class":"Dog","pk":1}]`))
+	b.wantDocument("Dog", 1, "")
+	if n := len(b.states("Dog")); n != 0 {
+		t.Errorf("%d object states are left", n)
+	}
+	for i, e := range b.entries() {
+		if e.Version != uint64(i+1) || e.Origin != d.ident.Ident {
+			t.Errorf("entry %d has version %d, origin %d", i, e.Version, e.Origin)
+		}
+	}
+}
+
+// Trap 24: after a reconnect a client sends again what it never saw acknowledged.
+func TestUploadAgainIsTakenOnce(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	again := func() *history.Upload {
+		return &history.Upload{Progress: history.Cursor{Client: 4}, Entries: []history.UploadEntry{
+			{ClientVersion: 3, Timestamp: 2, Changeset: ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`)},
+			{ClientVersion: 4, Timestamp: 3, Changeset: ops(`[{"op":"AddInteger","class":"Dog","pk":1,"path":["age"],"value":1}]`)},
+		}}
+	}
+	for range 3 {
+		d.attach(history.Cursors{Ident: d.ident})
+		if err := d.upload(again()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"1"}}`)
+	if n := len(b.entries()); n != 3 {
+		t.Errorf("%d entries, want 3", n)
+	}
+}
+
+// Progress alone must not make a version, or client and server would answer each
+// other for ever (trap 18); and it waits for the uploads before it.
+func TestProgressAlone(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	head, _ := b.file.Head()
+	if err := d.upload(&history.Upload{Progress: history.Cursor{Client: 9, Server: head * history.Stride}}); err != nil {
+		t.Fatal(err)
+	}
+	for d.client.UploadCursor().Client != 9 {
+		if b.ctx.Err() != nil {
+			t.Fatalf("progress never becomes durable: %v", d.client.UploadCursor())
+		}
+	}
+	if now, _ := b.file.Head(); now != head {
+		t.Errorf("head moved from %d to %d", head, now)
+	}
+}
+
+func TestConcurrentUploadsMerge(t *testing.T) {
+	b := newBed(t)
+	d1, d2 := b.device(), b.device()
+	d1.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	d1.catchUp()
+	d2.catchUp()
+	insert := func(text string, at, prior int) changeset.Changeset {
+		return ops(`[{"op":"ArrayInsert","class":"Dog","pk":1,"path":["tags",%d],"value":%q,"prior_size":%d}]`, at, text, prior)
+	}
+	d1.mustSend(insert("s1", 0, 0))
+	// Both were made before anything of d1 was seen: the second has to meet d1's
+	// entry as it looks on top of the first.
+	d2.mustSend(insert("c1", 0, 0))
+	d2.mustSend(insert("c2", 0, 1))
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"0"},"tags":["c2","c1","s1"]}`)
+
+	// The same across a restart and a move to another node.
+	d2.base -= 0
+	other := b.node()
+	moved := &device{b: other, ident: d2.ident, version: d2.version, base: d2.base}
+	moved.attach(history.Cursors{Ident: d2.ident, Download: d2.base, Latest: d2.base, LatestSalt: saltAt(t, b, d2.base)})
+	moved.mustSend(insert("c3", 0, 2))
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"0"},"tags":["c3","c2","c1","s1"]}`)
+
+	// The old node's session is a zombie now.
+	if err := d2.send(insert("lost", 0, 3)); err != history.ErrDetached {
+		t.Errorf("upload of a detached session: %v, want %v", err, history.ErrDetached)
+	}
+}
+
+func saltAt(t *testing.T, b *bed, wire uint64) uint64 {
+	t.Helper()
+	for _, e := range b.entries() {
+		if e.Version == wire/history.Stride {
+			return e.Salt
+		}
+	}
+	t.Fatalf("no entry %d", wire/history.Stride)
+	return 0
+}
+
+// Refused uploads leave no trace and do not disturb others in the same batch.
+func TestRefusedWhole(t *testing.T) {
+	b := newBed(t)
+	good := b.device()
+	good.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	good.catchUp()
+	for _, test := range []struct {
+		name string
+		ops  string
+		code int
+		text string
+	}{
+		{"unknown table", `[{"op":"CreateObject","class":"Cat","pk":1}]`, 212, "Cat"},
+		{"unknown field", `[{"op":"Update","class":"Dog","pk":1,"path":["colour"],"value":"red"}]`, 212, "colour"},
+		{"wrong type", `[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":"old"}]`, 212, "age"},
+		{"null where not allowed", `[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":null}]`, 212, "age"},
+		{"the primary key", `[{"op":"Update","class":"Dog","pk":1,"path":["_id"],"value":2}]`, 212, "_id"},
+		{"other column type", `[{"op":"AddColumn","class":"Dog","field":"age","type":"string","nullable":false,"collection":"single"}]`, 225, "age"},
+		{"other nullability", `[{"op":"AddColumn","class":"Dog","field":"age","type":"int","nullable":true,"collection":"single"}]`, 225, "age"},
+		{"erase table", `[{"op":"EraseTable","class":"Dog"}]`, 225, "Dog"},
+		{"erase column", `[{"op":"EraseColumn","class":"Dog","field":"age"}]`, 225, "age"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before, _ := b.file.Head()
+			bad := b.device()
+			bad.catchUp()
+			err := bad.send(ops(`[{"op":"CreateObject","class":"Dog","pk":77}]`), ops("%s", test.ops))
+			if rejection(err) != test.code || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("got %v, want code %d naming %q", err, test.code, test.text)
+			}
+			if after, _ := b.file.Head(); after != before {
+				t.Errorf("the refused upload moved the head from %d to %d", before, after)
+			}
+			if got := bad.client.UploadCursor(); got != (history.Cursor{}) {
+				t.Errorf("the refused upload moved the upload cursor to %v", got)
+			}
+			b.wantDocument("Dog", 77, "")
+			// What was queued behind it builds on it.
+			if err := bad.send(ops(`[{"op":"CreateObject","class":"Dog","pk":78}]`)); err != history.ErrDetached {
+				t.Errorf("upload behind a refused one: %v", err)
+			}
+			good.mustSend(ops(`[{"op":"AddInteger","class":"Dog","pk":1,"path":["age"],"value":1}]`))
+		})
+	}
+}
+
+func TestSchemaChangesOutsideDevelopmentMode(t *testing.T) {
+	b := newBed(t)
+	b.device().mustSend(ops(dogSchema))
+	strict := b.node(func(o *history.Options) { o.DevelopmentMode = false })
+	d := strict.device()
+	d.mustSend(ops(dogSchema)) // repeating what is known is fine
+	err := d.send(ops(`[{"op":"AddColumn","class":"Dog","field":"new","type":"int","nullable":true,"collection":"single"}]`))
+	if rejection(err) != 225 || !strings.Contains(err.Error(), "schema changes from clients are restricted when developer mode is disabled") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What MongoDB refuses is taken out object by object; the rest stands.
+func TestRefusedByMongoDB(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Rex"}]`))
+	_, err := b.db.Collection("Dog").Indexes().CreateOne(b.ctx, mongo.IndexModel{
+		Keys: bson.D{{Key: "name", Value: 1}}, Options: options.Index().SetUnique(true).SetPartialFilterExpression(bson.D{{Key: "name", Value: bson.D{{Key: "$type", Value: "string"}}}}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.catchUp()
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":2},{"op":"Update","class":"Dog","pk":2,"path":["name"],"value":"Rex"},
+		{"op":"CreateObject","class":"Dog","pk":3},{"op":"Update","class":"Dog","pk":3,"path":["name"],"value":"Max"}]`))
+	b.wantDocument("Dog", 2, "")
+	b.wantDocument("Dog", 3, `{"_id":{"$numberLong":"3"},"age":{"$numberLong":"0"},"name":"Max"}`)
+	e := b.last()
+	if len(e.Objects) != 2 || !e.Objects[0].Refresh || !strings.Contains(e.Objects[0].Refused, "unique index") || e.Objects[1].Refused != "" {
+		t.Errorf("touched: %+v", e.Objects)
+	}
+	// A later write to the object built on the refused one and falls with it, silently.
+	d.mustSend(ops(`[{"op":"AddInteger","class":"Dog","pk":2,"path":["age"],"value":1}]`))
+	if e := b.last(); len(e.Changeset) != 0 || e.Objects[0].Refused != "" {
+		t.Errorf("after the refusal: %v %+v", e.Changeset, e.Objects)
+	}
+	// Once the device has seen the refusal, it may try again.
+	d.catchUp()
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":2}]`))
+	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"}}`)
+}
+
+// Queryable fields before and after each entry tell who must see it.
+func TestEntriesTellViews(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	if err := b.file.MakeQueryable(b.ctx, "Dog", []string{"age"}); err != nil {
+		t.Fatal(err)
+	}
+	d.catchUp()
+	d.mustSend(
+		ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Rex"}]`),
+		ops(`[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":7}]`),
+		ops(`[{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Max"}]`),
+		ops(`[{"op":"EraseObject","class":"Dog","pk":1}]`))
+	describe := func(o *object.Object) string {
+		if o == nil {
+			return "none"
+		}
+		return fmt.Sprint(len(o.Fields), o.Fields["age"] != nil)
+	}
+	var got []string
+	for _, e := range b.entries()[2:] {
+		tc := e.Objects[0]
+		got = append(got, describe(tc.Before)+" → "+describe(tc.After)+" whole "+describe(tc.Whole))
+	}
+	want := []string{"none → 0 false whole none", "0 false → 1 true whole 2 true", "1 true → 1 true whole none", "1 true → none whole none"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	// Another node reads the same from the database.
+	other := b.node()
+	for i, e := range other.entries() {
+		mine := b.entries()[i]
+		if fmt.Sprint(e.Changeset) != fmt.Sprint(mine.Changeset) || e.Timestamp != mine.Timestamp || len(e.Objects) != len(mine.Objects) {
+			t.Errorf("version %d differs when read back", e.Version)
+		}
+	}
+}
+
+// An object that left the author's view, or was refreshed, since the base of an
+// upload is not merged: the device has thrown its part away.
+func TestUploadBelowAMove(t *testing.T) {
+	b := newBed(t)
+	writer, reader := b.device(), b.device()
+	writer.mustSend(ops(dogSchema))
+	if err := b.file.MakeQueryable(b.ctx, "Dog", []string{"age"}); err != nil {
+		t.Fatal(err)
+	}
+	writer.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"ArrayInsert","class":"Dog","pk":1,"path":["tags",0],"value":"a","prior_size":0}]`))
+	writer.catchUp()
+	reader.catchUp()
+	young := viewFunc(func(_ changeset.ObjectRef, o *object.Object) bool {
+		v, _ := o.Fields["age"].(changeset.Value)
+		return v.Num < 5
+	})
+	reader.view = young
+	writer.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":9}]`)) // out of the reader's view
+	// The reader held it when it wrote: its write stands, and it is told how the
+	// object is now (gone, for it).
+	reader.mustSend(ops(`[{"op":"ArrayInsert","class":"Dog","pk":1,"path":["tags",1],"value":"b","prior_size":1}]`))
+	e := b.last()
+	if !e.Objects[0].Refresh || e.Objects[0].Refused != "" || e.Objects[0].Whole == nil {
+		t.Errorf("touched: %+v", e.Objects[0])
+	}
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"9"},"tags":["a","b"]}`)
+	// Now it knows that the object is outside; another write is refused.
+	reader.catchUp()
+	reader.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"x"}]`))
+	if e := b.last(); !strings.Contains(e.Objects[0].Refused, "object is outside of the current query view") {
+		t.Errorf("touched: %+v", e.Objects[0])
+	}
+}
+
+func TestSetEraseOfNull(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(`[{"op":"AddTable","class":"S","pk":{"field":"_id","type":"int","nullable":false}},
+		{"op":"AddColumn","class":"S","field":"s","type":"string","nullable":true,"collection":"set"}]`),
+		ops(`[{"op":"CreateObject","class":"S","pk":1},{"op":"SetInsert","class":"S","pk":1,"path":["s"],"value":null},{"op":"SetInsert","class":"S","pk":1,"path":["s"],"value":"a"}]`),
+		ops(`[{"op":"SetErase","class":"S","pk":1,"path":["s"],"value":null}]`))
+	e := b.last()
+	if len(e.Changeset) != 2 || e.Changeset[0].Op != changeset.OpClear || e.Changeset[1].Op != changeset.OpSetInsert {
+		t.Errorf("others get %v", e.Changeset)
+	}
+	b.wantDocument("S", 1, `{"_id":{"$numberLong":"1"},"s":["a"]}`)
+}
+
+// An entry may be larger than a document of MongoDB's.
+func TestLargeEntry(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	var cs changeset.Changeset
+	for i := range 5 {
+		key := changeset.IntKey(int64(i))
+		cs = append(cs, changeset.Instruction{Op: changeset.OpCreateObject, Class: "Dog", Key: key},
+			changeset.Instruction{Op: changeset.OpUpdate, Class: "Dog", Key: key, Field: "name",
+				Value: changeset.StringValue(strings.Repeat(string(rune('a'+i)), 7<<20))})
+	}
+	d.mustSend(cs)
+	other := b.node()
+	if got := other.last().Changeset; len(got) != len(cs) || got[9].Value != cs[9].Value {
+		t.Errorf("%d instructions read back, want %d", len(got), len(cs))
+	}
+}

@@ -1,0 +1,189 @@
+package translator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// Mirror keeps the documents of one database in step with object states.
+type Mirror struct {
+	db      *mongo.Database
+	mapping Mapping
+}
+
+var _ history.Mirror = (*Mirror)(nil)
+
+// NewMirror returns a Mirror of the synced collections in db.
+func NewMirror(db *mongo.Database, mapping Mapping) *Mirror {
+	mapping.Database = db.Name()
+	return &Mirror{db, mapping}
+}
+
+// collectionName is where a class's documents are.
+func collectionName(c *schema.Class) string {
+	if c.Collection != "" {
+		return c.Collection
+	}
+	return c.Name
+}
+
+func (m *Mirror) collection(c *schema.Class) *mongo.Collection {
+	return m.db.Collection(collectionName(c))
+}
+
+// Read implements history.Mirror.
+func (m *Mirror) Read(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key) (map[changeset.Key]*history.Document, error) {
+	ids := make(bson.A, len(keys))
+	for i, k := range keys {
+		ids[i] = KeyToBSON(k)
+	}
+	cur, err := m.collection(c).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
+	if err != nil {
+		return nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
+	}
+	defer cur.Close(ctx)
+	found := make(map[changeset.Key]*history.Document, len(keys))
+	for cur.Next(ctx) {
+		raw := append(bson.Raw(nil), cur.Current...)
+		key, err := KeyFromBSON(c, raw.Lookup("_id"))
+		if err != nil {
+			// MongoDB finds 1.5 for no integer, so this is a key of a kind the
+			// query can't have meant.
+			continue
+		}
+		d := &history.Document{Raw: raw}
+		var unsynced *Unsynced
+		switch o, err := m.mapping.MapDocument(s, c, raw); {
+		case err == nil:
+			d.Object = o
+		case errors.As(err, &unsynced):
+			d.Unsynced = &history.Unsynced{
+				Path: unsynced.Path, Expected: unsynced.Expected, Found: unsynced.Found, Reason: unsynced.Error(),
+			}
+		default:
+			return nil, fmt.Errorf("map document of %s: %w", collectionName(c), err)
+		}
+		found[key] = d
+	}
+	if err := cur.Err(); err != nil {
+		return nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
+	}
+	return found, nil
+}
+
+// Plan implements history.Mirror.
+func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, ch history.Change) (history.Write, error) {
+	var raw bson.Raw
+	if doc != nil {
+		raw = doc.Raw
+	}
+	w, err := m.mapping.Edit(s, c, raw, ch.Key, ch.Before, ch.After, ch.Instructions)
+	if err != nil {
+		var r *RefusedValue
+		if errors.As(err, &r) {
+			return history.Write{}, &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: ch.Key}, Reason: r.Error(), Err: err}
+		}
+		return history.Write{}, fmt.Errorf("plan write to %s: %w", collectionName(c), err)
+	}
+	filter := bson.D{{Key: "_id", Value: KeyToBSON(ch.Key)}}
+	if raw != nil {
+		filter = bson.D{{Key: "_id", Value: raw.Lookup("_id")}}
+	}
+	out := history.Write{Key: ch.Key}
+	switch w.Kind {
+	case Insert:
+		out.Model = mongo.NewInsertOneModel().SetDocument(w.Document)
+	case Update:
+		out.Model = mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(w.Update)
+	case Replace:
+		out.Model = mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(w.Document)
+	case Delete:
+		out.Model = mongo.NewDeleteOneModel().SetFilter(filter)
+	}
+	return out, nil
+}
+
+// Write implements history.Mirror.
+func (m *Mirror) Write(ctx context.Context, c *schema.Class, writes []history.Write) error {
+	models := make([]mongo.WriteModel, len(writes))
+	for i, w := range writes {
+		models[i] = w.Model.(mongo.WriteModel)
+	}
+	_, err := m.collection(c).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
+	var bulk mongo.BulkWriteException
+	if errors.As(err, &bulk) && len(bulk.WriteErrors) > 0 {
+		we := bulk.WriteErrors[0]
+		if reason := refusalReason(we.WriteError); reason != "" && we.Index >= 0 && we.Index < len(writes) {
+			return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: writes[we.Index].Key}, Reason: reason, Err: err}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write to %s: %w", collectionName(c), err)
+	}
+	return nil
+}
+
+// Codes by which MongoDB refuses a document for what it holds.
+const (
+	codeDuplicateKey      = 11000
+	codeDocumentInvalid   = 121
+	codeObjectTooLarge    = 10334
+	codeBSONTooLarge      = 17419 // an update made the document too large
+	codeBSONTooLargeOther = 17420
+	codeKeyTooLong        = 17280
+	codeCannotBuildKeys   = 171 // an index can't hold the value: two arrays in a compound index
+	codeBadGeometry       = 16755
+)
+
+// refusalReason is the reason, for people, why MongoDB refuses a document
+// whenever it is tried; empty if another try may succeed.
+func refusalReason(e mongo.WriteError) string {
+	switch e.Code {
+	case codeDuplicateKey:
+		return "another document has the same value in a unique index: " + e.Message
+	case codeDocumentInvalid:
+		return "the collection's validation refuses the document: " + e.Message
+	case codeObjectTooLarge, codeBSONTooLarge, codeBSONTooLargeOther:
+		return "the document would be larger than MongoDB allows (16 MB)"
+	case codeKeyTooLong, codeCannotBuildKeys, codeBadGeometry:
+		return "an index of the collection can't hold the document: " + e.Message
+	}
+	return ""
+}
+
+// Fingerprint implements history.Mirror.
+func (m *Mirror) Fingerprint(s *schema.Schema, c *schema.Class, o *object.Object) []byte {
+	f := Fingerprint(s, c, o)
+	return f[:]
+}
+
+// Refine implements history.Mirror.
+func (m *Mirror) Refine(s *schema.Schema, c *schema.Class, read, state *object.Object) *object.Object {
+	return Refine(s, c, read, state)
+}
+
+// codeNamespaceExists: the collection is there already.
+const codeNamespaceExists = 48
+
+// Prepare implements history.Mirror.
+func (m *Mirror) Prepare(ctx context.Context, c *schema.Class) error {
+	err := m.db.CreateCollection(ctx, collectionName(c))
+	var se mongo.ServerError
+	if errors.As(err, &se) && se.HasErrorCode(codeNamespaceExists) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create collection %s: %w", collectionName(c), err)
+	}
+	return nil
+}
