@@ -24,19 +24,12 @@ var orders = []order{
 	{"upload all, download all", func(w *world, idents []uint64) error { return w.sync(idents) }},
 	{"download before each upload", func(w *world, idents []uint64) error {
 		for _, ident := range idents {
-			if err := w.download(ident); err != nil {
-				return err
-			}
+			w.download(ident)
 			if err := w.upload(ident); err != nil {
 				return err
 			}
 		}
-		for _, ident := range idents {
-			if err := w.download(ident); err != nil {
-				return err
-			}
-		}
-		return nil
+		return w.sync(idents)
 	}},
 }
 
@@ -117,6 +110,9 @@ func TestConvergence(t *testing.T) {
 				}
 				cases++
 				w, err := s.play(base, ServerRules, ServerRules)
+				if err == nil {
+					err = w.failure()
+				}
 				if err != nil {
 					t.Errorf("%v\n%v", s, err)
 					return
@@ -149,31 +145,49 @@ func TestDefectsAreReported(t *testing.T) {
 				if len(w.server.defects) > 0 {
 					reported++
 				}
-				var failure *peerError
-				if errors.As(err, &failure) {
+				if err != nil || len(w.failed) > 0 {
 					failed++
-					if len(w.server.defects[failure.client]) == 0 {
-						t.Errorf("%v\nnothing reported of client %d, but %v", s, failure.client, err)
-					}
-					return
 				}
-				bad := false
-				for ident, c := range w.clients {
-					for _, ref := range w.server.state.differs(c.state) {
-						bad = true
-						if !w.server.reported(ident, ref) {
-							t.Errorf("%v\nnothing reported of client %d and %v, but\nclient has %s\nserver has %s",
-								s, ident, ref, jsonText(c.state.dump()), jsonText(w.server.state.dump()))
-						}
-					}
-				}
+				bad, complaint := w.unreported(err)
 				if bad {
 					diverged++
+				}
+				if complaint != "" {
+					t.Errorf("%v\n%s", s, complaint)
 				}
 			})
 			t.Logf("%d sessions: %d with a report, %d diverged, %d failed", cases, reported, diverged, failed)
 		})
 	}
+}
+
+// unreported reports whether clients diverged, and describes what the server
+// should have noticed but did not: a failed upload or download, or an object
+// that differs.
+func (w *world) unreported(err error) (diverged bool, complaint string) {
+	var upload *uploadError
+	if errors.As(err, &upload) {
+		if len(w.server.defects[upload.client]) == 0 {
+			return false, fmt.Sprintf("nothing reported of client %d, but %v", upload.client, err)
+		}
+		return false, ""
+	}
+	for ident, c := range w.clients {
+		if err := w.failed[ident]; err != nil {
+			if len(w.server.defects[ident]) == 0 {
+				return false, fmt.Sprintf("nothing reported of client %d, but it failed: %v", ident, err)
+			}
+			continue
+		}
+		for _, ref := range w.server.state.differs(c.state) {
+			diverged = true
+			if !w.server.reported(ident, ref) {
+				return true, fmt.Sprintf("nothing reported of client %d and %v, but\nclient has %s\nserver has %s",
+					ident, ref, jsonText(c.state.dump()), jsonText(w.server.state.dump()))
+			}
+		}
+	}
+	return diverged, ""
 }
 
 // reported reports whether merging the client's changesets met a defect on the object.

@@ -34,6 +34,11 @@ const (
 	// applied in between, earlier content is lost; elsewhere it is kept.
 	DefectCollectionKept DefectKind = "collection_kept"
 
+	// DefectClearedKey (not in the specification): a dictionary entry was
+	// removed on the device while a newer Clear emptied the collection in it. The
+	// device cannot apply the Clear (see Rules.ClearRestoresKey).
+	DefectClearedKey DefectKind = "cleared_key"
+
 	// DefectSetNumber (7.7): two values that the rules tell apart and storage
 	// does not, such as 1 and 1.0 in a set of mixed.
 	DefectSetNumber DefectKind = "set_number"

@@ -50,7 +50,7 @@ type merger struct {
 	slots    []operand // every incoming instruction, in order
 	index    index
 
-	prepended *operand // put before the local operand by the meeting just held (rule S4)
+	prepended *operand // put in front of the local operand by the meeting just held
 
 	defects  []Defect
 	reported map[Defect]bool
@@ -150,17 +150,14 @@ func (m *merger) sweepSchema(a *operand) error {
 // out of the object's chain.
 func (m *merger) sweepObject(a *operand) error {
 	link := m.index.chain(a.in)
-	for link != nil && *link != none {
+	for link != nil && *link != none && !a.gone {
 		b := &m.slots[*link]
-		if b.gone {
+		if b.gone && !b.preceded {
 			*link = b.next
 			continue
 		}
-		if err := m.meet(a, b); err != nil {
+		if err := m.visit(a, int(*link)); err != nil {
 			return err
-		}
-		if a.gone {
-			break
 		}
 		link = &b.next
 	}
@@ -188,20 +185,19 @@ func (m *merger) sweepObjectAndErasers(a *operand) error {
 	return nil
 }
 
-// visit lets a meet what is at a slot: first what rule S4 put in front of its
-// instruction, then that itself. What S4 puts in front of a meets the rest of
+// visit lets a meet what is at a slot: first what was put in front of its
+// instruction, then that itself. What is put in front of a meets the rest of
 // the incoming run before a goes on.
 func (m *merger) visit(a *operand, slot int) error {
 	b := &m.slots[slot]
-	for _, x := range b.of.before[int(b.pos)] {
-		if x.gone {
-			continue
-		}
-		if err := m.meet(a, x); err != nil {
-			return err
-		}
-		if a.gone {
-			return nil
+	if b.preceded {
+		for _, x := range b.of.before[int(b.pos)] {
+			if x.gone {
+				continue
+			}
+			if err := m.meet(a, x); err != nil || a.gone {
+				return err
+			}
 		}
 	}
 	if b.gone {
@@ -217,14 +213,15 @@ func (m *merger) visit(a *operand, slot int) error {
 	return nil
 }
 
-// putBefore puts an instruction in front of o's. It has met o's opposite.
+// putBefore puts an instruction in front of o's. It is taken to have met o's
+// opposite already.
 func (m *merger) putBefore(o *operand, in changeset.Instruction) {
 	x := &operand{in: &in, of: o.of, pos: o.pos, next: none, inserted: true, owned: true}
 	if o.of.before == nil {
 		o.of.before = make(map[int][]*operand)
 	}
 	o.of.before[int(o.pos)] = append(o.of.before[int(o.pos)], x)
-	o.of.changed = true
+	o.of.changed, o.preceded = true, true
 	if !o.of.incoming {
 		m.prepended = x
 	}

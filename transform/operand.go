@@ -11,7 +11,7 @@ type draft struct {
 	owned        bool
 	changed      bool
 	gone         []bool             // discarded positions; nil when there are none
-	before       map[int][]*operand // instructions put in front of a position (rule S4)
+	before       map[int][]*operand // instructions put in front of a position
 }
 
 // own makes the instructions the draft's own, their paths excepted.
@@ -53,6 +53,7 @@ type operand struct {
 	pos      int32
 	next     int32 // the next incoming operand of the same object, or none; see index
 	inserted bool  // stands in front of pos rather than at it
+	preceded bool  // something was put in front of it: of.before[pos]
 	owned    bool  // in may be written to
 	ownPath  bool  // in.Path may be written to
 	gone     bool  // discarded
@@ -132,7 +133,10 @@ func older(a, b *operand) (old, recent *operand) {
 // nil if there is none or it was discarded.
 func (o *operand) follower() *changeset.Instruction {
 	i := int(o.pos) + 1
-	if o.inserted || i >= len(o.of.instructions) || o.of.gone != nil && o.of.gone[i] {
+	if o.inserted {
+		i = int(o.pos)
+	}
+	if i >= len(o.of.instructions) || o.of.gone != nil && o.of.gone[i] {
 		return nil
 	}
 	return &o.of.instructions[i]

@@ -145,23 +145,21 @@ func (p *peer) integrateRun(remote uint64, run []received, end int, cache map[in
 type world struct {
 	server  *peer
 	clients map[uint64]*peer
+	failed  map[uint64]error // clients that could not apply a download, and get no more
 }
 
-// peerError is a failed upload or download of a client.
-type peerError struct {
-	doing  string
+// uploadError says whose upload the server could not integrate.
+type uploadError struct {
 	client uint64
 	err    error
 }
 
-func (e *peerError) Error() string {
-	return fmt.Sprintf("%s of client %d: %v", e.doing, e.client, e.err)
-}
-func (e *peerError) Unwrap() error { return e.err }
+func (e *uploadError) Error() string { return fmt.Sprintf("upload of client %d: %v", e.client, e.err) }
+func (e *uploadError) Unwrap() error { return e.err }
 
 // newWorld makes peers that all hold the base.
 func newWorld(idents []uint64, server, client Rules, base *replica) *world {
-	w := &world{newPeer(serverIdent, server, base.clone()), map[uint64]*peer{}}
+	w := &world{newPeer(serverIdent, server, base.clone()), map[uint64]*peer{}, map[uint64]error{}}
 	for _, ident := range idents {
 		w.clients[ident] = newPeer(ident, client, base.clone())
 	}
@@ -178,14 +176,18 @@ func (w *world) upload(ident uint64) error {
 		}
 	}
 	if err := s.integrate(ident, out); err != nil {
-		return &peerError{"upload", ident, err}
+		return &uploadError{ident, err}
 	}
 	s.cursor[ident] = len(c.history)
 	return nil
 }
 
-// download integrates on the client what it has not yet seen of the server.
-func (w *world) download(ident uint64) error {
+// download integrates on the client what it has not yet seen of the server. A
+// client that fails to do so is out.
+func (w *world) download(ident uint64) {
+	if w.failed[ident] != nil {
+		return
+	}
 	c, s := w.clients[ident], w.server
 	var out []received
 	lic := 0 // last of the client's versions that is integrated in the row
@@ -199,10 +201,10 @@ func (w *world) download(ident uint64) error {
 		}
 	}
 	if err := c.integrate(serverIdent, out); err != nil {
-		return &peerError{"download", ident, err}
+		w.failed[ident] = err
+		return
 	}
 	c.cursor[serverIdent] = len(s.history)
-	return nil
 }
 
 // sync uploads from each client in this order, then downloads to each.
@@ -213,9 +215,15 @@ func (w *world) sync(order []uint64) error {
 		}
 	}
 	for _, ident := range order {
-		if err := w.download(ident); err != nil {
-			return err
-		}
+		w.download(ident)
+	}
+	return nil
+}
+
+// failure returns why a client failed to apply a download, if one did.
+func (w *world) failure() error {
+	for ident, err := range w.failed {
+		return fmt.Errorf("download of client %d: %w", ident, err)
 	}
 	return nil
 }

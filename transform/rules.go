@@ -18,6 +18,12 @@ type Rules struct {
 	// the original it stays as it is.
 	ClearAtIndex bool
 
+	// ClearRestoresKey makes a Clear that beats an older removal of the
+	// dictionary entry it addresses create the collection again before it clears
+	// it. In the original (rule V3) the Clear stays alone and cannot be applied
+	// where the removal was.
+	ClearRestoresKey bool
+
 	// SetErasesApart takes no two SetErase instructions of texts, binary data
 	// or links for equal. That is what a device does with a download whose
 	// string table was padded against defect 7.1. It is for simulating
@@ -27,7 +33,7 @@ type Rules struct {
 
 var (
 	// ServerRules is what a server merges with: every remedy is on.
-	ServerRules = Rules{MoveNested: true, ClearAtIndex: true}
+	ServerRules = Rules{MoveNested: true, ClearAtIndex: true, ClearRestoresKey: true}
 
 	// OriginalRules is the original's behaviour, which recorded merges show.
 	OriginalRules = Rules{}

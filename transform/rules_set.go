@@ -8,7 +8,7 @@ func (m *merger) meetClear(a, b *operand, at place) error {
 	switch b.in.Op {
 	case changeset.OpUpdate:
 		if at.samePath {
-			clearAndUpdate(a, b)
+			m.clearAndUpdate(a, b)
 		}
 	case changeset.OpAddInteger: // rule V4
 		if at.samePath {

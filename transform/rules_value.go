@@ -1,6 +1,10 @@
 package transform
 
-import "github.com/isthmus-sync/isthmus/changeset"
+import (
+	"slices"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+)
 
 // meetScalars is for two of Update and AddInteger on the same path. Two
 // increments need no rule: they commute.
@@ -96,10 +100,34 @@ func addToUpdate(add, update *operand) {
 
 // clearAndUpdate is rule V3, on a mixed value: the newer stays, unless the
 // Update makes the collection that the Clear leaves behind.
-func clearAndUpdate(clear, update *operand) {
+func (m *merger) clearAndUpdate(clear, update *operand) {
 	if kind := collectionOf(update.in.Value); kind != changeset.Single && kind == clear.in.Collection {
 		return
 	}
-	old, _ := older(clear, update)
-	old.discard()
+	if clear.olderThan(update) {
+		clear.discard()
+		return
+	}
+	update.discard()
+	if update.in.Value.Type == changeset.Erased {
+		m.restoreKey(clear, update)
+	}
+}
+
+// restoreKey puts the creation of the collection in front of a Clear
+// (Rules.ClearRestoresKey), the dictionary entry having been removed.
+func (m *merger) restoreKey(clear, removal *operand) {
+	if removal.of.incoming {
+		m.report(DefectClearedKey, clear.in)
+	}
+	payload := changeset.List
+	if clear.in.Collection == changeset.DictionaryOf {
+		payload = changeset.Dictionary
+	}
+	if m.rules.ClearRestoresKey {
+		m.putBefore(clear, changeset.Instruction{
+			Op: changeset.OpUpdate, Class: clear.in.Class, Key: clear.in.Key, Field: clear.in.Field, Path: slices.Clone(clear.in.Path),
+			Value: changeset.SpecialValue(payload),
+		})
+	}
 }

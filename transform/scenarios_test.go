@@ -58,7 +58,7 @@ func readScenarios(t *testing.T) (scenarios, quirks []scenario) {
 
 // play runs the steps, "all" being in the given order.
 func (s *scenario) play(order []uint64, rules Rules) (*world, error) {
-	w := &world{newPeer(serverIdent, rules, newReplica()), map[uint64]*peer{}}
+	w := &world{newPeer(serverIdent, rules, newReplica()), map[uint64]*peer{}, map[uint64]error{}}
 	for _, ident := range s.Clients {
 		w.clients[ident] = newPeer(ident, rules, newReplica())
 	}
@@ -81,7 +81,8 @@ func (st *step) play(w *world, order []uint64) error {
 	case st.Upload != 0:
 		return w.upload(st.Upload)
 	case st.Download != 0:
-		return w.download(st.Download)
+		w.download(st.Download)
+		return w.failure()
 	}
 	if string(st.Sync) != `"all"` {
 		order = nil
@@ -89,7 +90,10 @@ func (st *step) play(w *world, order []uint64) error {
 			return err
 		}
 	}
-	return w.sync(order)
+	if err := w.sync(order); err != nil {
+		return err
+	}
+	return w.failure()
 }
 
 // check compares a played scenario with its expectation.
