@@ -24,13 +24,18 @@ func NewDocument(s *schema.Schema, c *schema.Class, key changeset.Key, o *object
 // error is a *RefusedValue.
 func (m Mapping) NewDocument(s *schema.Schema, c *schema.Class, key changeset.Key, o *object.Object) (bson.Raw, error) {
 	mp := mapper{m, s}
-	start, dst := openDocument(make([]byte, 0, 256))
-	dst = AppendKey(dst, schema.KeyField, key)
-	dst, r := mp.appendFields(dst, c, o)
+	doc, r := mp.newDocument(c, KeyToBSON(key), o)
 	if r != nil {
 		return nil, r
 	}
-	return closeDocument(dst, start), nil
+	return doc, nil
+}
+
+func (m *mapper) newDocument(c *schema.Class, id bson.RawValue, o *object.Object) (bson.Raw, *RefusedValue) {
+	start, dst := openDocument(make([]byte, 0, 256))
+	dst = appendRawElement(dst, schema.KeyField, id)
+	dst, r := m.appendFields(dst, c, o)
+	return closeDocument(dst, start), r
 }
 
 // appendFields appends the fields of an object that a new document has.
@@ -185,8 +190,8 @@ func (m *mapper) appendValue(dst []byte, p *schema.Property, v changeset.Value) 
 	return 0, dst, refused("a value of type %d can't stand in a document", v.Type)
 }
 
-// rawNode is appendNode on its own.
-func (m *mapper) rawNode(p *schema.Property, node object.Node) (bson.RawValue, *RefusedValue) {
+// rawOf is appendNode on its own.
+func (m *mapper) rawOf(p *schema.Property, node object.Node) (bson.RawValue, *RefusedValue) {
 	t, b, r := m.appendNode(nil, p, node)
 	return bson.RawValue{Type: t, Value: b}, r
 }

@@ -59,6 +59,9 @@ func (r *RefusedValue) below(step string) *RefusedValue {
 	return r
 }
 
+// belowIndex is below for a list index.
+func (r *RefusedValue) belowIndex(i int) *RefusedValue { return r.below(strconv.Itoa(i)) }
+
 func refused(format string, args ...any) *RefusedValue {
 	return &RefusedValue{Reason: fmt.Sprintf(format, args...)}
 }
