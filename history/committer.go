@@ -233,6 +233,10 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			}
 			attempt++
 		case errors.As(err, &fault):
+			// What a session says that was taken over is nobody's fault.
+			if f.isDetached(ctx, fault.job) {
+				fault.err = ErrDetached
+			}
 			b.drop(fault.job, fault.err)
 		case errors.As(err, &refusal):
 			b.refused[refusal.Ref] = refusal.Reason
@@ -240,10 +244,9 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			f.awaitHints(ctx, b)
 			b.onTheSpot = true
 		case errors.Is(err, errDetachedClient):
-			if err := f.dropDetached(ctx, b); err != nil {
-				pause(ctx, attempt)
-				attempt++
-			}
+			f.dropDetached(ctx, b)
+			pause(ctx, attempt)
+			attempt++
 		case ctx.Err() != nil:
 			b.fail(ErrClosed)
 		case time.Since(start) > commitPatience || !isTransient(err) && attempt > 4:
@@ -329,19 +332,22 @@ func (f *File) awaitHints(ctx context.Context, b *batchState) {
 }
 
 // dropDetached answers the jobs of clients that were taken over elsewhere.
-func (f *File) dropDetached(ctx context.Context, b *batchState) error {
+func (f *File) dropDetached(ctx context.Context, b *batchState) {
 	for _, j := range append([]*job(nil), b.jobs...) {
-		if j.upload == nil {
-			continue
-		}
-		err := f.store.clients.FindOne(ctx, j.upload.client.filter()).Err()
-		if errors.Is(err, mongo.ErrNoDocuments) {
+		if f.isDetached(ctx, j) {
 			b.drop(j, ErrDetached)
-		} else if err != nil {
-			return err
 		}
 	}
-	return nil
+}
+
+// isDetached reports whether the job is of a client file that another session
+// has attached to; false when that can't be told.
+func (f *File) isDetached(ctx context.Context, j *job) bool {
+	if j.upload == nil {
+		return false
+	}
+	err := f.store.clients.FindOne(ctx, j.upload.client.filter()).Err()
+	return errors.Is(err, mongo.ErrNoDocuments)
 }
 
 // pause waits before another attempt: longer each time, with jitter, at most a
