@@ -101,11 +101,10 @@ func genNode(t *rapid.T, s *schema.Schema, p *schema.Property) object.Node {
 		seen := map[changeset.Value]bool{}
 		for range n.Draw(t, "items") {
 			v := genElement(t, s, p).(changeset.Value)
-			if p.Type == changeset.Mixed && seen[setIdentity(p, v)] || seen[v] {
-				continue
+			if id := object.SetIdentity(v, p.Type == changeset.Mixed); !seen[id] {
+				seen[id] = true
+				set.Items = append(set.Items, v)
 			}
-			seen[v], seen[setIdentity(p, v)] = true, true
-			set.Items = append(set.Items, v)
 		}
 		return set
 	case changeset.DictionaryOf:
