@@ -1,0 +1,61 @@
+# Everything fetched or made by running goes to .cache/ and bin/, which git ignores.
+
+GO ?= go
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 5s
+
+# Packages with goroutines of their own: tested with the race detector in CI.
+CONCURRENT = ./appservices/... ./config/... ./device/... ./history/... ./session/... ./translator/... ./internal/...
+
+.PHONY: build run demo test bench ci fetch mongod librealm check fuzz e2e clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bridge ./cmd/bridge
+
+# A bridge that an app can connect to, with its data in .cache/dev.
+run: build mongod
+	bin/bridge dev --data .cache/dev
+
+# Two devices, a MongoDB writer, one device off line and back: in a terminal.
+demo: build mongod
+	bin/bridge demo
+
+# Every test, against real servers and the real client.
+test: fetch
+	$(GO) test ./...
+
+bench: build mongod
+	bin/bridge bench
+
+# What .ci/run does once the machine has what it needs.
+ci: fetch check
+	$(GO) test -count=1 $$($(GO) list ./... | grep -v -x -F -e "$$($(GO) list $(CONCURRENT) ./e2e/...)")
+	CGO_ENABLED=1 $(GO) test -race -count=1 $(CONCURRENT)
+	$(MAKE) e2e
+	$(MAKE) fuzz
+
+# The bridge under test is built with the race detector.
+e2e: fetch
+	E2E_RACE=1 $(GO) test -count=1 -v ./e2e/...
+
+check:
+	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+fetch: mongod librealm
+
+# MONGOD or a mongod on the PATH is taken as it is.
+mongod:
+	@[ -n "$$MONGOD" ] || command -v mongod >/dev/null || scripts/fetch-mongod.sh >/dev/null
+
+librealm:
+	@[ -n "$$REALM_LIBRARY" ] || scripts/fetch-librealm.sh >/dev/null
+
+clean:
+	rm -rf bin .cache
