@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/object"
 	"github.com/isthmus-sync/isthmus/schema"
+	"github.com/isthmus-sync/isthmus/transform"
 )
 
 // work is one attempt to commit a batch: what the batch does to history,
@@ -39,6 +40,7 @@ type work struct {
 
 	news      map[schemaItem]bool                         // learned by this batch, not yet in an entry
 	rewritten map[changeset.ObjectRef]changeset.Changeset // of the changeset at hand
+	defects   []transform.Defect                          // pairs met that devices merge wrongly
 }
 
 // objectWork is one object of a batch.
@@ -494,6 +496,9 @@ func (f *File) finish(w *work) {
 		}
 	}
 	f.noteFrozen(w)
+	for _, d := range w.defects {
+		f.store.opts.OnDefect(string(d.Kind))
+	}
 	if len(w.entries) == 0 {
 		return
 	}

@@ -23,14 +23,14 @@ func TestMain(m *testing.M) { mongotest.Main(m) }
 
 // bed is an app's history over a database of the test's own.
 type bed struct {
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	db    *mongo.Database
 	store *history.Store
 	file  *history.File
 }
 
-func newBed(t *testing.T, change ...func(*history.Options)) *bed {
+func newBed(t testing.TB, change ...func(*history.Options)) *bed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)

@@ -58,6 +58,9 @@ type Options struct {
 
 	// OnCommit is called after each commit of this node, with the new head.
 	OnCommit func(file string, version uint64)
+	// OnDefect is called for each object on which an upload met something that
+	// devices are known to merge wrongly; kind is a transform.DefectKind.
+	OnDefect func(kind string)
 	// OnSchema is called when classes were added, in this process or elsewhere.
 	OnSchema func(file string, s *schema.Schema)
 }
@@ -83,6 +86,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(string, uint64) {}
+	}
+	if o.OnDefect == nil {
+		o.OnDefect = func(string) {}
 	}
 	if o.OnSchema == nil {
 		o.OnSchema = func(string, *schema.Schema) {}

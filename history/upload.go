@@ -139,8 +139,13 @@ func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
 	}
 	window, versions := s.window(cw)
 	if len(window) > 0 {
-		if err := transform.Merge(window, incoming, transform.ServerRules); err != nil {
+		defects, err := transform.MergeAndReport(window, incoming, transform.ServerRules)
+		if err != nil {
 			return &jobError{j, &Rejection{codeBadChangeset, "Bad changeset (UPLOAD): " + err.Error(), err}}
+		}
+		for _, d := range defects {
+			s.defective[d.Object] = true
+			w.defects = append(w.defects, d)
 		}
 		for i, e := range window {
 			if e.Changed {
@@ -172,8 +177,8 @@ func (w *work) takeChangeset(u *uploadJob, s *seen, up *UploadEntry, merged, apa
 	}
 	stands := map[changeset.ObjectRef]bool{}
 	for _, part := range split(merged) {
-		t := w.takePart(u, s, part)
-		stands[part.ref] = t.Refused == "" && !t.Refresh
+		t, ok := w.takePart(u, s, part)
+		stands[part.ref] = ok
 		e.Objects = append(e.Objects, t)
 	}
 	for _, in := range merged {
@@ -240,16 +245,17 @@ func replaceParts(all changeset.Changeset, ref changeset.ObjectRef, cs changeset
 	return out
 }
 
-// takePart judges and applies the merged instructions on one object.
-func (w *work) takePart(u *uploadJob, s *seen, p part) Touched {
+// takePart judges and applies the merged instructions on one object, and says
+// whether they stand.
+func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 	o := w.objects[p.ref]
 	if s.closed[p.ref] {
 		// A part of an earlier changeset of this run was refused.
-		return w.touched(o, o.now, Touched{Refresh: true})
+		return w.touched(o, o.now, Touched{Refresh: true}), false
 	}
 	if reason := w.judge(u, s, o, &p); reason != "" {
 		s.closed[p.ref] = true
-		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason})
+		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason}), false
 	}
 	after, rewritten, err := w.apply(o, p.instructions)
 	if err != nil {
@@ -258,13 +264,15 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) Touched {
 		w.f.log.Warn("an uploaded change does not fit its object; the device's copy is refreshed",
 			"class", p.ref.Class, "key", p.ref.Key.String(), "client_file", u.client.ident.Ident, "error", err)
 		s.closed[p.ref] = true
-		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()})
+		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()}), false
 	}
+	instructions := p.instructions
 	if rewritten != nil {
-		w.rewritten[p.ref] = rewritten
-		return w.move(o, after, rewritten, Touched{})
+		w.rewritten[p.ref], instructions = rewritten, rewritten
 	}
-	return w.move(o, after, p.instructions, Touched{})
+	// The author's device merges a defective pair in another way. It gets the
+	// object whole, and until then nothing of what it would merge.
+	return w.move(o, after, instructions, Touched{Refresh: s.defective[p.ref]}), true
 }
 
 // takeApart handles a part of an upload on an object that was erased or

@@ -317,3 +317,28 @@ func TestLargeEntry(t *testing.T) {
 		t.Errorf("%d instructions read back, want %d", len(got), len(cs))
 	}
 }
+
+// Defect 7.2: devices merge a move of a list element wrongly with a change inside
+// an element. The author gets the object whole.
+func TestDefectivePairIsRefreshed(t *testing.T) {
+	var kinds []string
+	b := newBed(t, func(o *history.Options) { o.OnDefect = func(kind string) { kinds = append(kinds, kind) } })
+	d1, d2 := b.device(), b.device()
+	d1.mustSend(ops(`[{"op":"AddTable","class":"E","kind":"embedded"},{"op":"AddColumn","class":"E","field":"n","type":"int","nullable":false,"collection":"single"},
+		{"op":"AddTable","class":"P","pk":{"field":"_id","type":"int","nullable":false}},
+		{"op":"AddColumn","class":"P","field":"l","type":"link","target":"E","nullable":false,"collection":"list"}]`),
+		ops(`[{"op":"CreateObject","class":"P","pk":1},
+		{"op":"ArrayInsert","class":"P","pk":1,"path":["l",0],"value":{"$new":"object"},"prior_size":0},
+		{"op":"ArrayInsert","class":"P","pk":1,"path":["l",1],"value":{"$new":"object"},"prior_size":1}]`))
+	d1.catchUp()
+	d2.catchUp()
+	d1.mustSend(ops(`[{"op":"Update","class":"P","pk":1,"path":["l",0,"n"],"value":5}]`))
+	d2.mustSend(ops(`[{"op":"ArrayMove","class":"P","pk":1,"path":["l",0],"to":1,"prior_size":2}]`))
+	b.wantDocument("P", 1, `{"_id":{"$numberLong":"1"},"l":[{"n":{"$numberLong":"0"}},{"n":{"$numberLong":"5"}}]}`)
+	if e := b.last(); !e.Objects[0].Refresh || e.Objects[0].Whole == nil || len(e.Changeset) != 1 {
+		t.Errorf("entry %v %+v", e.Changeset, e.Objects[0])
+	}
+	if len(kinds) != 1 || kinds[0] != "nested_move" {
+		t.Errorf("defects counted: %q", kinds)
+	}
+}

@@ -1,0 +1,81 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/isthmus-sync/isthmus/history"
+)
+
+// BenchmarkUploads measures uploads made durable per second: each creates one
+// object with three properties set.
+func BenchmarkUploads(bench *testing.B) {
+	for _, devices := range []int{1, 50} {
+		bench.Run(fmt.Sprintf("devices=%d", devices), func(bench *testing.B) {
+			b := newBed(bench)
+			all := make([]*device, devices)
+			for i := range all {
+				all[i] = b.device()
+			}
+			all[0].mustSend(ops(dogSchema))
+			for _, d := range all {
+				d.catchUp()
+			}
+			bench.ResetTimer()
+			var wg sync.WaitGroup
+			for i, d := range all {
+				wg.Go(func() {
+					for k := i; k < bench.N; k += devices {
+						err := d.send(ops(`[{"op":"CreateObject","class":"Dog","pk":%d},
+							{"op":"Update","class":"Dog","pk":%d,"path":["name"],"value":"a name of twenty chars"},
+							{"op":"Update","class":"Dog","pk":%d,"path":["age"],"value":7},
+							{"op":"ArrayInsert","class":"Dog","pk":%d,"path":["tags",0],"value":"t","prior_size":0}]`, k, k, k, k))
+						if err != nil {
+							bench.Error(err)
+							return
+						}
+						d.catchUp()
+					}
+				})
+			}
+			wg.Wait()
+			bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "uploads/s")
+		})
+	}
+}
+
+// BenchmarkIngest measures foreign inserts committed to the history per second.
+func BenchmarkIngest(bench *testing.B) {
+	b := newBed(bench)
+	b.device().mustSend(ops(dogSchema))
+	b.ingest()
+	var docs []any
+	bench.ResetTimer()
+	for i := range bench.N {
+		docs = append(docs, bson.D{{Key: "_id", Value: i}, {Key: "age", Value: i}, {Key: "name", Value: "a name of twenty chars"}, {Key: "tags", Value: bson.A{"t"}}})
+	}
+	start := time.Now()
+	if _, err := b.db.Collection("Dog").InsertMany(b.ctx, docs); err != nil {
+		bench.Fatal(err)
+	}
+	written := time.Since(start)
+	b.wait("all are in", func() bool {
+		n := 0
+		entries, err := b.file.Entries(context.Background(), 0, 1<<30)
+		if err != nil {
+			bench.Fatal(err)
+		}
+		for _, e := range entries {
+			n += len(e.Objects)
+		}
+		return n == bench.N
+	})
+	bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "documents/s")
+	bench.ReportMetric(float64(bench.N)/written.Seconds(), "written/s")
+	_ = history.Stride
+}
