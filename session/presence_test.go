@@ -14,6 +14,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/isthmus-sync/isthmus/internal/redisd"
 )
 
 // board is a kind of presence under test.
@@ -86,6 +88,16 @@ func boards() map[string]func(t *testing.T) board {
 					clock.Add(50 * time.Millisecond)
 					server.FastForward(50 * time.Millisecond)
 				},
+			}
+		},
+		"real redis": func(t *testing.T) board {
+			server := redisd.Run(t)
+			return board{
+				nodes: []Presence{
+					redisNode(t, server.Addr, "n1", quiet, time.Now),
+					redisNode(t, server.Addr, "n2", quiet, time.Now),
+				},
+				now: time.Now,
 			}
 		},
 	}
@@ -345,6 +357,28 @@ func TestRedisPresenceOutage(t *testing.T) {
 	if n := log.count("presence restored"); n != 1 {
 		t.Errorf("the end of the outage was logged %d times, want once", n)
 	}
+}
+
+// A Redis that restarts while nobody has anything to say has forgotten all
+// sessions; the lost subscription gives it away.
+func TestRedisPresenceRestart(t *testing.T) {
+	server := redisd.Run(t)
+	p := redisNode(t, server.Addr, "n1", quiet, time.Now)
+	_, cancel := p.Subscribe("f")
+	defer cancel()
+	who := attendee("a", "f", time.Now())
+	p.Touch(who, time.Now().Add(time.Hour))
+	eventually(t, "the session", shows(t, board{nodes: []Presence{p}}, who))
+	server.Kill()
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	defer stop()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatalf("restart: %v", err)
+	}
+	eventually(t, "the session on the new board", func() bool {
+		got, err := p.List(context.Background())
+		return err == nil && reflect.DeepEqual(got, []Attendee{who})
+	})
 }
 
 // A Redis that is absent at start is an outage like any other.
