@@ -60,9 +60,20 @@ func (l *listWriter) change(before, after Node) {
 	l.index++
 }
 
-// replace turns a run of elements into another, pair by pair where that can be
-// done, the rest by erasures and insertions.
+// replace turns a run of elements into another. Embedded objects and dictionaries
+// that are similar stay, as far as their order allows.
 func (l *listWriter) replace(before, after []Node) {
+	i, j := 0, 0
+	for _, m := range l.w.similarPairs(l.p, before, after) {
+		l.replaceAll(before[i:m.a], after[j:m.b])
+		l.change(before[m.a], after[m.b])
+		i, j = m.a+1, m.b+1
+	}
+	l.replaceAll(before[i:], after[j:])
+}
+
+// replaceAll is replace pair by pair, the rest by erasures and insertions.
+func (l *listWriter) replaceAll(before, after []Node) {
 	pairs := min(len(before), len(after))
 	for i := range pairs {
 		if l.w.changeable(l.p, before[i], after[i]) {
@@ -94,76 +105,6 @@ func (l *listWriter) insert(node Node) {
 	l.w.up()
 	l.n++
 	l.index++
-}
-
-// changeable reports whether an element is changed where it is, rather than
-// erased and the other one inserted.
-func (w *writer) changeable(p *schema.Property, before, after Node) bool {
-	switch x := before.(type) {
-	case changeset.Value:
-		// Clients leave a link in a mixed whose target is gone when it is set to null (trap 7.8).
-		y, ok := after.(changeset.Value)
-		return !(ok && x.Type == changeset.Link && y.IsNull())
-	case *Object:
-		y, ok := after.(*Object)
-		return ok && w.similarObjects(w.schema.Class(p.Target), x, y)
-	case *Dictionary:
-		y, ok := after.(*Dictionary)
-		return !ok || w.similar(x.Entries, y.Entries, func(_ string, a, b Node) bool { return equalNodes(w.schema, p, a, b) })
-	}
-	return true
-}
-
-func (w *writer) similarObjects(c *schema.Class, a, b *Object) bool {
-	if c == nil {
-		return false
-	}
-	x, y := written(c, a), written(c, b)
-	return w.similar(x, y, func(name string, a, b Node) bool {
-		return equalNodes(w.schema, c.Properties[name], a, b)
-	})
-}
-
-// written returns the properties that have not their initial values.
-func written(c *schema.Class, o *Object) map[string]Node {
-	out := make(map[string]Node, len(o.Fields))
-	for name, node := range o.Fields {
-		if p := c.Properties[name]; p != nil && !isInitial(p, node) {
-			out[name] = node
-		}
-	}
-	return out
-}
-
-// similar reports whether two elements are one that changed: they have the same
-// identity or, where neither has one, more than half of their fields are equal.
-func (w *writer) similar(a, b map[string]Node, equal func(name string, a, b Node) bool) bool {
-	x, y := identity(a), identity(b)
-	if x != "" || y != "" {
-		return x == y
-	}
-	names := unionOfKeys(a, b)
-	same := 0
-	for _, name := range names {
-		if x, y := a[name], b[name]; x != nil && y != nil && equal(name, x, y) {
-			same++
-		}
-	}
-	return 2*same > len(names) || len(names) == 0
-}
-
-// identityNames are the fields that identify an element among others.
-var identityNames = [...]string{"_id", "id", "key", "uuid"}
-
-// identity returns a text that is equal for elements of equal identity, empty
-// for those without one.
-func identity(fields map[string]Node) string {
-	for _, name := range identityNames {
-		if v, ok := fields[name].(changeset.Value); ok && !v.IsNull() {
-			return string(appendValue([]byte(name), v))
-		}
-	}
-	return ""
 }
 
 // numbering gives equal elements equal numbers.
