@@ -57,6 +57,7 @@ type clientDoc struct {
 	FirstSwitch    int64       `bson:"first_switch"` // wire version
 	Created        time.Time   `bson:"created"`
 	Seen           time.Time   `bson:"seen"`
+	Expired        bool        `bson:"expired,omitempty"`
 }
 
 type switchDoc struct {
@@ -136,6 +137,8 @@ func (f *File) Attach(ctx context.Context, user string, c Cursors) (*Client, err
 	switch {
 	case c.Download < uint64(d.UploadServer):
 		return nil, reject(codeBadServerVersion, "download cursor %d is below the upload cursor's %d", c.Download, d.UploadServer)
+	case d.Expired:
+		return nil, reject(codeClientFileExpired, "the client was offline for longer than sync.max_offline (%v)", f.store.opts.MaxOffline)
 	case c.Download/Stride > head:
 		return nil, reject(codeBadServerVersion, "download cursor %d is above the newest version %d: the server's history may have been restored from a backup", c.Download, head*Stride)
 	case c.DownloadClient > uint64(d.UploadClient):

@@ -56,6 +56,9 @@ type headDoc struct {
 	Version  int64  `bson:"version"`
 	Salt     int64  `bson:"salt"`
 	ZeroSalt int64  `bson:"zero_salt"`
+	// The history up to Trimmed is gone; TrimmedSalt is that version's.
+	Trimmed     int64 `bson:"trimmed,omitempty"`
+	TrimmedSalt int64 `bson:"trimmed_salt,omitempty"`
 }
 
 func openFile(ctx context.Context, s *Store, name string) (*File, error) {
@@ -102,6 +105,7 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 	}
 	f.done.Go(func() { f.commitLoop(commitCtx) })
 	f.done.Go(func() { f.tailLoop(tailCtx) })
+	f.done.Go(func() { f.trimLoop(tailCtx) })
 	if err := f.configure(ctx); err != nil {
 		f.close()
 		return nil, err
@@ -318,13 +322,17 @@ func (f *File) saltOf(ctx context.Context, version uint64) (uint64, bool, error)
 	}
 	err := f.store.history.FindOne(ctx, f.commitsFrom(version),
 		options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "first", Value: 1}, {Key: "salt", Value: 1}})).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return 0, false, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return 0, false, fmt.Errorf("read salt of version %d: %w", version, err)
 	}
-	return uint64(doc.Salt), uint64(doc.First) <= version, nil
+	if err == nil && uint64(doc.First) <= version {
+		return uint64(doc.Salt), true, nil
+	}
+	h, err := f.readHead(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	return uint64(h.TrimmedSalt), uint64(h.Trimmed) == version, nil
 }
 
 // entryCache holds the newest entries of a history.

@@ -29,6 +29,8 @@ const (
 	DefaultCacheStates  = 50_000   // object states kept in memory
 	DefaultHintWait     = 200 * time.Millisecond
 	DefaultTailInterval = time.Second
+	DefaultTrimInterval = time.Hour
+	DefaultMaxOffline   = 720 * time.Hour
 )
 
 // Options configure a Store. Client, Database and Mirror are required.
@@ -55,6 +57,10 @@ type Options struct {
 	// TailInterval is how often a node looks for commits of others that no
 	// wake-up told it of.
 	TailInterval time.Duration
+	// MaxOffline is how long a client file may stay away before it has to reset.
+	MaxOffline time.Duration
+	// TrimInterval is how often history that nobody needs is dropped.
+	TrimInterval time.Duration
 
 	// OnCommit is called after each commit of this node, with the new head.
 	OnCommit func(file string, version uint64)
@@ -75,12 +81,15 @@ func (o *Options) setDefaults() {
 	def(&o.BatchBytes, DefaultBatchBytes)
 	def(&o.CacheBytes, DefaultCacheBytes)
 	def(&o.CacheStates, DefaultCacheStates)
-	if o.HintWait == 0 {
-		o.HintWait = DefaultHintWait
+	wait := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
 	}
-	if o.TailInterval == 0 {
-		o.TailInterval = DefaultTailInterval
-	}
+	wait(&o.HintWait, DefaultHintWait)
+	wait(&o.TailInterval, DefaultTailInterval)
+	wait(&o.MaxOffline, DefaultMaxOffline)
+	wait(&o.TrimInterval, DefaultTrimInterval)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
