@@ -105,6 +105,9 @@ func (m *merger) clearAndUpdate(clear, update *operand) {
 		return
 	}
 	if clear.olderThan(update) {
+		if keepsContent(update) {
+			m.report(DefectCollectionKept, update.in)
+		}
 		clear.discard()
 		return
 	}
