@@ -25,6 +25,7 @@ import (
 type work struct {
 	f     *File
 	ctx   context.Context // of the transaction
+	plain context.Context // outside it
 	batch *batchState
 
 	head          uint64 // history version the attempt builds on
@@ -32,6 +33,8 @@ type work struct {
 	schema        *schema.Schema
 	queryable     queryable
 	schemaChanged bool
+	holds         map[string]Hold
+	erasing       map[string]int // objects of a class that foreign writes erase
 
 	entries []*Entry
 	objects map[changeset.ObjectRef]*objectWork
@@ -85,6 +88,7 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 	}
 	txn := mongo.NewSessionContext(ctx, session)
 	w := f.newWork(txn, b)
+	w.plain = ctx
 	if err := w.run(); err != nil {
 		abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -153,7 +157,7 @@ func (f *File) newWork(ctx context.Context, b *batchState) *work {
 	defer f.mu.Unlock()
 	return &work{
 		f: f, ctx: ctx, batch: b,
-		head: f.head, salt: newSalt(), schema: f.schema, queryable: f.queryable,
+		head: f.head, salt: newSalt(), schema: f.schema, queryable: f.queryable, holds: f.holds,
 		objects:   map[changeset.ObjectRef]*objectWork{},
 		clients:   map[*Client]*clientWork{},
 		rewritten: map[changeset.ObjectRef]changeset.Changeset{},
@@ -239,6 +243,9 @@ func (w *work) load() error {
 		switch {
 		case j.ingest != nil:
 			for _, h := range j.ingest.Hints {
+				if w.putOff(j.ingest, h.Ref) {
+					continue
+				}
 				add(h.Ref)
 			}
 		case j.upload != nil:
@@ -496,6 +503,9 @@ func (f *File) finish(w *work) {
 		}
 	}
 	f.noteFrozen(w)
+	for class, n := range w.erasing {
+		f.erased[class].count += n
+	}
 	for _, d := range w.defects {
 		f.store.opts.OnDefect(string(d.Kind))
 	}

@@ -155,19 +155,28 @@ func (f *File) wakeCommitter() {
 // takeBatch takes jobs that fit one commit, at least one; nil when none waits.
 func (f *File) takeBatch() []*job {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	ready, waiting := f.sortHeld(f.jobs)
+	var hopeless []*job
+	if f.closed {
+		// What waits for a held class would wait for ever.
+		hopeless, waiting = waiting, nil
+	}
 	entries, bytes, n := 0, 0, 0
-	for n < len(f.jobs) {
-		entries += f.jobs[n].entries()
-		bytes += f.jobs[n].bytes()
+	for n < len(ready) {
+		entries += ready[n].entries()
+		bytes += ready[n].bytes()
 		if n > 0 && (entries > f.store.opts.BatchEntries || bytes > f.store.opts.BatchBytes) {
 			break
 		}
 		n++
 	}
-	batch := f.jobs[:n:n]
-	f.jobs = append([]*job(nil), f.jobs[n:]...)
-	return batch
+	// What waits goes first: it was there before what is left.
+	f.jobs = append(append([]*job(nil), waiting...), ready[n:]...)
+	f.mu.Unlock()
+	for _, j := range hopeless {
+		j.done(ErrClosed)
+	}
+	return ready[:n:n]
 }
 
 // takeIngest takes an ingest job out of the queue, out of turn.
@@ -219,6 +228,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			fault   *jobError
 			refusal *Refusal
 			foreign *foreignWriteError
+			erasure *massErasureError
 		)
 		switch {
 		case err == nil:
@@ -243,6 +253,12 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		case errors.As(err, &foreign):
 			f.awaitHints(ctx, b)
 			b.onTheSpot = true
+		case errors.As(err, &erasure):
+			if err := f.holdClass(ctx, b, erasure); err != nil {
+				f.log.Warn("holding a class fails; will try again", "class", erasure.class, "error", err)
+				pause(ctx, attempt)
+				attempt++
+			}
 		case errors.Is(err, errDetachedClient):
 			f.dropDetached(ctx, b)
 			pause(ctx, attempt)

@@ -38,11 +38,13 @@ type File struct {
 	changed   chan struct{}
 	clients   map[uint64]*Client
 	frozen    map[changeset.ObjectRef]bool
+	holds     map[string]Hold  // replaced, never changed
 	dirty     map[*Client]bool // progress not yet durable
 	jobs      []*job
 	closed    bool
 
-	states *stateCache // only under advance
+	states *stateCache          // only under advance
+	erased map[string]*erasures // by class; only under advance
 
 	wake   chan struct{}
 	cancel context.CancelFunc // ends following the head
@@ -83,6 +85,7 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		frozen:  map[changeset.ObjectRef]bool{},
 		dirty:   map[*Client]bool{},
 		cache:   entryCache{limit: s.opts.CacheBytes},
+		erased:  map[string]*erasures{},
 		states:  newStateCache(s.opts.CacheStates),
 		wake:    make(chan struct{}, 1),
 		cancel:  cancel,
@@ -100,6 +103,10 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		return nil, err
 	}
 	if err := f.loadFrozen(ctx); err != nil {
+		abort()
+		return nil, err
+	}
+	if err := f.loadHolds(ctx); err != nil {
 		abort()
 		return nil, err
 	}
@@ -230,6 +237,9 @@ func (f *File) tailLoop(ctx context.Context) {
 		case <-t.C:
 		}
 		err := f.Refresh(ctx)
+		if err == nil {
+			err = f.loadHolds(ctx)
+		}
 		if err != nil && ctx.Err() == nil && !failing {
 			f.log.Warn("following the history fails; will go on trying", "error", err)
 		}

@@ -33,6 +33,15 @@ type Ingest struct {
 	Token bson.Raw
 	// Owner holds the ingest lease. Required with Token.
 	Owner string
+	// Settles says that the hints are of a held class that is being compared as
+	// a whole, so that what they show is meant.
+	Settles bool
+}
+
+// putOff reports whether a hint waits until its class is compared as a whole.
+func (w *work) putOff(in *Ingest, ref changeset.ObjectRef) bool {
+	_, held := w.holds[ref.Class]
+	return held && !in.Settles
 }
 
 // Ingest commits what a batch of hints leads to. It returns when that is
@@ -53,11 +62,16 @@ func (w *work) takeForeign() error {
 	byName := map[string]*group{}
 	at := map[changeset.ObjectRef]Hint{}
 	var order []changeset.ObjectRef
+	settled := map[changeset.ObjectRef]bool{}
 	for _, j := range w.batch.jobs {
 		if j.ingest == nil {
 			continue
 		}
 		for _, h := range j.ingest.Hints {
+			if w.putOff(j.ingest, h.Ref) {
+				continue
+			}
+			settled[h.Ref] = settled[h.Ref] || j.ingest.Settles
 			old, ok := at[h.Ref]
 			switch {
 			case !ok:
@@ -82,13 +96,22 @@ func (w *work) takeForeign() error {
 		if !w.batch.onTheSpot {
 			return &foreignWriteError{ref}
 		}
+		if o.doc == nil {
+			if err := w.goneWithItsCollection(o); err != nil {
+				return err
+			}
+		}
 		at[ref] = Hint{Ref: ref, Time: now}
 		order = append(order, ref)
 	}
+	erasing := map[string]int{}
 	for _, ref := range order {
 		o := w.objects[ref]
 		if o == nil || !o.isForeign(m, w.schema) {
 			continue
+		}
+		if o.doc == nil && !settled[ref] {
+			erasing[ref.Class]++
 		}
 		h := at[ref]
 		name := h.Transaction
@@ -104,6 +127,12 @@ func (w *work) takeForeign() error {
 		g.time = max(g.time, h.Time)
 		g.refs = append(g.refs, ref)
 	}
+	for class, n := range erasing {
+		if err := w.guard(class, n); err != nil {
+			return err
+		}
+	}
+	w.erasing = erasing
 	for _, g := range groups {
 		// Devices' clocks are theirs, but a foreign write is never from the future.
 		w.appendForeign(min(g.time, now), g.refs)

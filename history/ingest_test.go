@@ -19,10 +19,20 @@ import (
 	"github.com/isthmus-sync/isthmus/translator"
 )
 
+func (b *bed) newIngester() *translator.Ingester {
+	return translator.NewIngester(b.db.Client(), b.db.Name(), "__bridge_"+b.db.Name(), b.store, b.file, "node", slog.New(slog.DiscardHandler))
+}
+
 // ingest runs an Ingester until the test ends.
 func (b *bed) ingest() *translator.Ingester {
 	b.t.Helper()
-	g := translator.NewIngester(b.db.Client(), b.db.Name(), "__bridge_"+b.db.Name(), b.store, b.file, "node", slog.New(slog.DiscardHandler))
+	g := b.newIngester()
+	b.run(g)
+	return g
+}
+
+func (b *bed) run(g *translator.Ingester) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan struct{})
 	go func() {
@@ -36,7 +46,6 @@ func (b *bed) ingest() *translator.Ingester {
 		<-done
 	})
 	b.wait("the stream is open", g.Running)
-	return g
 }
 
 // wait waits for a condition.

@@ -30,6 +30,8 @@ type Mirror interface {
 	// its state, so that only what somebody else wrote differs. It changes and
 	// returns read.
 	Refine(s *schema.Schema, c *schema.Class, read, state *object.Object) *object.Object
+	// Count returns about how many documents a class has; outside transactions.
+	Count(ctx context.Context, c *schema.Class) (int64, error)
 	// Prepare makes the class's collection exist; outside transactions.
 	Prepare(ctx context.Context, c *schema.Class) error
 }

@@ -96,3 +96,21 @@ func (f *File) StateKeys(ctx context.Context, class string, after, to bson.RawVa
 	}
 	return keys, nil
 }
+
+// CountStates returns about how many objects a class has.
+func (f *File) CountStates(ctx context.Context, class string) (int64, error) {
+	n, err := f.store.states(class).EstimatedDocumentCount(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count states of %s: %w", class, err)
+	}
+	return n, nil
+}
+
+// Prepare makes the collections of a class exist again after a drop.
+func (f *File) Prepare(ctx context.Context, class string) error {
+	c := f.Schema().Class(class)
+	if c == nil {
+		return fmt.Errorf("unknown class %q", class)
+	}
+	return f.prepareClass(ctx, c)
+}

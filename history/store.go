@@ -109,7 +109,7 @@ type Store struct {
 	opts Options
 	db   *mongo.Database
 
-	heads, history, parts, clients, idents, reciprocals, schemas, ingest, scans, unsynced *mongo.Collection
+	heads, history, parts, clients, idents, reciprocals, schemas, ingest, scans, holds, unsynced *mongo.Collection
 
 	mu     sync.Mutex
 	files  map[string]*File
@@ -136,10 +136,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		schemas:     db.Collection("schema"),
 		ingest:      db.Collection("ingest"),
 		scans:       db.Collection("scans"),
+		holds:       db.Collection("holds"),
 		unsynced:    db.Collection("unsynced"),
 		files:       map[string]*File{},
 	}
-	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.scans, s.unsynced} {
+	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.scans, s.holds, s.unsynced} {
 		if err := createCollection(ctx, db, c.Name()); err != nil {
 			return nil, fmt.Errorf("prepare metadata: %w", err)
 		}

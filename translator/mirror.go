@@ -187,3 +187,12 @@ func (m *Mirror) Prepare(ctx context.Context, c *schema.Class) error {
 	}
 	return nil
 }
+
+// Count implements history.Mirror.
+func (m *Mirror) Count(ctx context.Context, c *schema.Class) (int64, error) {
+	n, err := m.collection(c).EstimatedDocumentCount(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", collectionName(c), err)
+	}
+	return n, nil
+}

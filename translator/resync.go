@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
-	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
@@ -51,42 +50,53 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 	if progress.Done {
 		return nil
 	}
-	if c.KeyNullable && progress.After.Type == 0 {
+	looked, err := g.compare(ctx, c, progress.After, false, func(last bson.RawValue) error {
+		progress.After, progress.Done = last, last.Type == 0
+		return g.File.WriteScan(ctx, progress)
+	})
+	if err == nil && looked > 0 {
+		g.Logger.Info("collection compared with the history", "collection", collectionName(c), "documents", looked)
+	}
+	return err
+}
+
+// compare looks at all documents and object states of a class above a key, in
+// ranges, and tells done the end of each (the zero value for the last). settles
+// is Ingest's. It returns how many keys it looked at.
+func (g *Ingester) compare(ctx context.Context, c *schema.Class, after bson.RawValue, settles bool, done func(bson.RawValue) error) (int, error) {
+	looked := 0
+	if c.KeyNullable && after.Type == 0 {
 		// The null key sorts before all others and is in no range of theirs.
-		if err := g.look(ctx, c, []changeset.Key{changeset.NullKey}); err != nil {
-			return err
+		if err := g.look(ctx, c, []changeset.Key{changeset.NullKey}, settles); err != nil {
+			return looked, err
 		}
 	}
-	looked := 0
 	for {
-		keys, last, err := g.scanRange(ctx, c, progress.After)
+		keys, last, err := g.scanRange(ctx, c, after)
 		if err != nil {
-			return err
+			return looked, err
 		}
-		if err := g.look(ctx, c, keys); err != nil {
-			return err
+		if err := g.look(ctx, c, keys, settles); err != nil {
+			return looked, err
 		}
 		looked += len(keys)
-		progress.After, progress.Done = last, last.Type == 0
-		if err := g.File.WriteScan(ctx, progress); err != nil {
-			return err
+		if err := done(last); err != nil {
+			return looked, err
 		}
-		if progress.Done {
-			if looked > 0 {
-				g.Logger.Info("collection compared with the history", "collection", collectionName(c), "documents", looked)
-			}
-			return nil
+		if last.Type == 0 {
+			return looked, nil
 		}
+		after = last
 	}
 }
 
 // look has the history look at documents.
-func (g *Ingester) look(ctx context.Context, c *schema.Class, keys []changeset.Key) error {
+func (g *Ingester) look(ctx context.Context, c *schema.Class, keys []changeset.Key, settles bool) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	now := history.Timestamp(time.Now())
-	in := &history.Ingest{Hints: make([]history.Hint, len(keys))}
+	in := &history.Ingest{Hints: make([]history.Hint, len(keys)), Settles: settles}
 	for i, k := range keys {
 		in.Hints[i] = history.Hint{Ref: changeset.ObjectRef{Class: c.Name, Key: k}, Time: now}
 	}

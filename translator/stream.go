@@ -25,6 +25,7 @@ const (
 	DefaultStreamBatch    = 1000             // events the server hands out at a time
 	DefaultTokenHeartbeat = 30 * time.Second // how often the token of a quiet stream is stored
 	DefaultScanRange      = 500              // keys looked at in one commit of a scan
+	DefaultGuardGrace     = 30 * time.Second
 )
 
 // Ingester reads the deployment's change stream while it holds the ingest
@@ -43,6 +44,10 @@ type Ingester struct {
 	TokenHeartbeat time.Duration
 	ScanRange      int
 
+	// GuardGrace is how long a class whose collection was dropped or emptied is
+	// held before its collection is looked at: a restore drops, creates, inserts.
+	GuardGrace time.Duration
+
 	running atomic.Bool
 	events  atomic.Int64
 	schema  chan struct{} // told when classes may have been added
@@ -52,7 +57,7 @@ type Ingester struct {
 func NewIngester(client *mongo.Client, database, metadata string, store *history.Store, file *history.File, owner string, log *slog.Logger) *Ingester {
 	return &Ingester{
 		Client: client, Database: database, Metadata: metadata, Store: store, File: file, Owner: owner, Logger: log,
-		Lease: DefaultLease, StreamBatch: DefaultStreamBatch, TokenHeartbeat: DefaultTokenHeartbeat, ScanRange: DefaultScanRange,
+		Lease: DefaultLease, StreamBatch: DefaultStreamBatch, TokenHeartbeat: DefaultTokenHeartbeat, ScanRange: DefaultScanRange, GuardGrace: DefaultGuardGrace,
 		schema: make(chan struct{}, 1),
 	}
 }
@@ -120,6 +125,7 @@ func (g *Ingester) hold(ctx context.Context, token bson.Raw) error {
 	group.Go(func() error { return g.renew(ctx) })
 	group.Go(func() error { return g.read(ctx, stream) })
 	group.Go(func() error { return g.scanAll(ctx) })
+	group.Go(func() error { return g.settleHolds(ctx) })
 	return group.Wait()
 }
 
@@ -194,7 +200,7 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 		}}}}},
 		// Only what a hint needs: no event is ever too large.
 		{{Key: "$project", Value: bson.D{
-			{Key: "operationType", Value: 1}, {Key: "ns", Value: 1}, {Key: "documentKey", Value: 1},
+			{Key: "operationType", Value: 1}, {Key: "ns", Value: 1}, {Key: "to", Value: 1}, {Key: "documentKey", Value: 1},
 			{Key: "lsid", Value: 1}, {Key: "txnNumber", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "wallTime", Value: 1},
 		}}},
 	}
@@ -244,7 +250,9 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream) error {
 		// ends inside a transaction only when that is full.
 		n := int32(0)
 		for ; more; more = stream.RemainingBatchLength() > 0 && stream.TryNext(ctx) {
-			r.event(stream.Current)
+			if err := r.event(ctx, stream.Current); err != nil {
+				return err
+			}
 			n++
 		}
 		if err := stream.Err(); err != nil {
@@ -263,7 +271,7 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream) error {
 }
 
 // event takes up one change event.
-func (r *reader) event(e bson.Raw) {
+func (r *reader) event(ctx context.Context, e bson.Raw) error {
 	txn := transactionOf(e)
 	r.open = txn
 	ns := e.Lookup("ns")
@@ -275,41 +283,38 @@ func (r *reader) event(e bson.Raw) {
 			// transaction is its own.
 			r.own = txn
 		}
-		return
+		return nil
 	}
 	if txn != "" && txn == r.own {
-		return
+		return nil
 	}
 	kind, _ := e.Lookup("operationType").StringValueOK()
 	switch kind {
 	case "insert", "update", "replace", "delete":
 	case "drop", "rename", "dropDatabase":
-		if r.class(coll) != nil || kind == "dropDatabase" {
-			r.g.Logger.Warn("a synced collection was dropped or renamed; devices keep its objects",
-				"database", db, "collection", coll, "operation", kind)
-		}
-		return
+		return r.gone(ctx, kind, coll, e)
 	default:
-		return
+		return nil
 	}
 	class := r.class(coll)
 	if class == nil {
-		return
+		return nil
 	}
 	id, err := e.LookupErr("documentKey", "_id")
 	if err != nil {
-		return
+		return nil
 	}
 	key, err := KeyFromBSON(class, id)
 	if err != nil {
 		r.g.Logger.Debug("document can't be synced: its _id is of another type than the class's", "collection", coll, "error", err)
-		return
+		return nil
 	}
 	r.hints = append(r.hints, history.Hint{
 		Ref:         changeset.ObjectRef{Class: class.Name, Key: key},
 		Time:        timeOf(e),
 		Transaction: txn,
 	})
+	return nil
 }
 
 // class returns the class whose documents a collection holds, nil if none.

@@ -1,0 +1,218 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// A class is held while it is not clear what its collection holds: after a drop,
+// a rename or a restore, or when most of it is gone at once. While it is held,
+// devices keep its objects, uploads that touch it wait, and hints about it are
+// put off: whoever releases it compares the whole class first.
+
+// Hold says that a class is held.
+type Hold struct {
+	Class  string
+	Reason string // for people
+	Since  time.Time
+	// Asks: comparing the class would erase most of it from every device, and an
+	// operator has to say whether that is meant.
+	Asks bool
+	// Accepted: the operator said so.
+	Accepted bool
+}
+
+type holdDoc struct {
+	ID       scanID    `bson:"_id"`
+	Reason   string    `bson:"reason"`
+	Since    time.Time `bson:"since"`
+	Asks     bool      `bson:"asks"`
+	Accepted bool      `bson:"accepted"`
+}
+
+// guardErasures is how many objects of a class may go at once unasked, and
+// guardWindow what "at once" means.
+const (
+	guardErasures = 100
+	guardWindow   = 10 * time.Second
+)
+
+// Hold holds a class. One that is held already stays as it is.
+func (f *File) Hold(ctx context.Context, class, reason string) error {
+	_, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}},
+		bson.D{{Key: "$setOnInsert", Value: bson.D{
+			{Key: "reason", Value: reason}, {Key: "since", Value: time.Now()}, {Key: "asks", Value: false}, {Key: "accepted", Value: false},
+		}}}, options.UpdateOne().SetUpsert(true))
+	if err != nil {
+		return fmt.Errorf("hold %s: %w", class, err)
+	}
+	f.log.Warn("class is held: devices keep its objects, uploads to it wait", "class", class, "reason", reason)
+	return f.loadHolds(ctx)
+}
+
+// AskErase marks a held class as one that an operator has to decide about.
+func (f *File) AskErase(ctx context.Context, class string) error {
+	return f.setHold(ctx, class, "asks")
+}
+
+// AcceptErase says that a held class may be compared with its collection, even
+// if that erases most of it from every device.
+func (f *File) AcceptErase(ctx context.Context, class string) error {
+	return f.setHold(ctx, class, "accepted")
+}
+
+func (f *File) setHold(ctx context.Context, class, field string) error {
+	res, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: field, Value: true}}}})
+	if err != nil {
+		return fmt.Errorf("change hold of %s: %w", class, err)
+	}
+	if res.MatchedCount == 0 {
+		return fmt.Errorf("class %q is not held", class)
+	}
+	return f.loadHolds(ctx)
+}
+
+// Release ends a hold: uploads that wait for the class go on.
+func (f *File) Release(ctx context.Context, class string) error {
+	if _, err := f.store.holds.DeleteOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}}); err != nil {
+		return fmt.Errorf("release %s: %w", class, err)
+	}
+	f.log.Info("class is released", "class", class)
+	return f.loadHolds(ctx)
+}
+
+// Holds returns the classes that are held, by class.
+func (f *File) Holds() map[string]Hold {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.holds
+}
+
+// loadHolds reads which classes are held, on whatever node that was decided.
+func (f *File) loadHolds(ctx context.Context) error {
+	cur, err := f.store.holds.Find(ctx, bson.D{{Key: "_id.file", Value: f.name}})
+	if err != nil {
+		return fmt.Errorf("read holds: %w", err)
+	}
+	var docs []holdDoc
+	if err := cur.All(ctx, &docs); err != nil {
+		return fmt.Errorf("read holds: %w", err)
+	}
+	holds := map[string]Hold{}
+	for _, d := range docs {
+		holds[d.ID.Class] = Hold{d.ID.Class, d.Reason, d.Since, d.Asks, d.Accepted}
+	}
+	f.mu.Lock()
+	fewer := len(holds) < len(f.holds)
+	f.holds = holds
+	f.mu.Unlock()
+	if fewer {
+		f.wakeCommitter()
+	}
+	return nil
+}
+
+// touchesHeld reports whether an upload touches a class that is held. The caller
+// holds mu.
+func (f *File) touchesHeld(j *job) bool {
+	if len(f.holds) == 0 || j.upload == nil {
+		return false
+	}
+	for i := range j.upload.Entries {
+		cs := j.upload.Entries[i].Changeset
+		for k := range cs {
+			if _, held := f.holds[cs[k].Class]; held && !cs[k].Op.IsSchema() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// massErasureError: a batch would erase most of a class.
+type massErasureError struct {
+	class  string
+	reason string
+}
+
+func (e *massErasureError) Error() string { return fmt.Sprintf("class %s: %s", e.class, e.reason) }
+
+// erasures counts the objects of a class that foreign writes erased lately. It
+// belongs to whoever holds advance.
+type erasures struct {
+	since time.Time
+	count int
+}
+
+// guard returns a *massErasureError when erasing n more objects of a
+// class would mean that most of it is gone at once.
+func (w *work) guard(class string, n int) error {
+	f := w.f
+	e := f.erased[class]
+	if e == nil || time.Since(e.since) > guardWindow {
+		e = &erasures{since: time.Now()}
+		f.erased[class] = e
+	}
+	if e.count+n < guardErasures {
+		return nil
+	}
+	left, err := f.store.states(class).EstimatedDocumentCount(context.WithoutCancel(w.plain))
+	if err != nil {
+		return fmt.Errorf("count states of %s: %w", class, err)
+	}
+	if had := int(left) + e.count; 2*(e.count+n) < had {
+		return nil
+	}
+	return &massErasureError{class, fmt.Sprintf("%d of %d documents are gone at once", e.count+n, int(left)+e.count)}
+}
+
+// goneWithItsCollection returns a *massErasureError when an upload met a
+// document that is gone because its whole collection is.
+func (w *work) goneWithItsCollection(o *objectWork) error {
+	n, err := w.f.store.opts.Mirror.Count(w.plain, o.class)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return nil
+	}
+	return &massErasureError{o.ref.Class, "its collection is empty"}
+}
+
+// holdClass answers a *massErasureError.
+func (f *File) holdClass(ctx context.Context, b *batchState, e *massErasureError) error {
+	if err := f.Hold(ctx, e.class, e.reason); err != nil {
+		return err
+	}
+	// Jobs that touch the class go back to wait.
+	f.mu.Lock()
+	var back []*job
+	b.jobs, back = f.sortHeld(b.jobs)
+	f.jobs = append(back, f.jobs...)
+	f.mu.Unlock()
+	return nil
+}
+
+// sortHeld splits jobs into those that can be committed and those that wait for
+// a held class: uploads that touch it, and what the same clients sent after
+// them. The caller holds mu.
+func (f *File) sortHeld(jobs []*job) (ready, waiting []*job) {
+	if len(f.holds) == 0 {
+		return jobs, nil
+	}
+	blocked := map[*Client]bool{}
+	for _, j := range jobs {
+		if j.upload != nil && (blocked[j.upload.client] || f.touchesHeld(j)) {
+			blocked[j.upload.client] = true
+			waiting = append(waiting, j)
+		} else {
+			ready = append(ready, j)
+		}
+	}
+	return ready, waiting
+}
