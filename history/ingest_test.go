@@ -14,7 +14,6 @@ import (
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
-	"github.com/isthmus-sync/isthmus/object"
 	"github.com/isthmus-sync/isthmus/schema"
 	"github.com/isthmus-sync/isthmus/translator"
 )
@@ -281,66 +280,59 @@ func TestNodesAndScriptsAtOnce(t *testing.T) {
 // differ; "" when they don't.
 func (b *bed) disagreement() string {
 	b.t.Helper()
-	if err := b.file.Refresh(b.ctx); err != nil {
-		b.t.Fatal(err)
-	}
-	s := b.file.Schema()
-	class := s.Class("Dog")
-	states := b.states("Dog")
-	replay := map[changeset.Key]*object.Object{}
-	for _, e := range b.entries() {
-		for i := range e.Changeset {
-			in := &e.Changeset[i]
-			switch {
-			case in.Op.IsSchema():
-			case in.Op == changeset.OpCreateObject:
-				if replay[in.Key] == nil {
-					replay[in.Key] = &object.Object{}
-				}
-			case in.Op == changeset.OpEraseObject:
-				delete(replay, in.Key)
-			default:
-				if err := replay[in.Key].Apply(s, class, in); err != nil {
-					b.t.Fatalf("version %d, %v: %v", e.Version, in, err)
-				}
-			}
-		}
-	}
-	m := translator.NewMirror(b.db, translator.Mapping{})
-	keys := map[changeset.Key]bool{}
-	for k := range states {
-		keys[k] = true
-	}
-	for k := range replay {
-		keys[k] = true
-	}
-	cur, err := b.db.Collection("Dog").Find(b.ctx, bson.D{})
+	v := translator.Verifier{DB: b.db, File: b.file, Patience: time.Nanosecond}
+	found, err := v.Verify(b.ctx)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var docs []bson.Raw
-	if err := cur.All(b.ctx, &docs); err != nil {
-		b.t.Fatal(err)
+	if !found.Replayed {
+		b.t.Fatal("the history was not replayed")
 	}
-	for _, doc := range docs {
-		k, err := translator.KeyFromBSON(class, doc.Lookup("_id"))
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		o, err := translator.MapDocument(s, class, doc)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if states[k] == nil || string(m.Fingerprint(s, class, o)) != string(m.Fingerprint(s, class, states[k])) {
-			return fmt.Sprintf("document %v is not as its state", k)
-		}
-		if replay[k] == nil || !object.Equal(s, class, replay[k], states[k]) {
-			return fmt.Sprintf("state of %v is not what the history says", k)
-		}
-		delete(keys, k)
-	}
-	if len(keys) > 0 {
-		return fmt.Sprintf("%d objects without a document", len(keys))
+	if len(found.Differences) > 0 {
+		return fmt.Sprint(found.Differences)
 	}
 	return ""
+}
+
+func TestVerifyFindsDifferences(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	for i := range 4 {
+		d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":%d}]`, i))
+	}
+	meta := b.db.Client().Database("__bridge_" + b.db.Name())
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(b.db.Collection("Dog").UpdateByID(b.ctx, 0, bson.D{{Key: "$set", Value: bson.D{{Key: "age", Value: 1}}}}))
+	must(b.db.Collection("Dog").DeleteOne(b.ctx, bson.D{{Key: "_id", Value: 1}}))
+	must(b.db.Collection("Dog").InsertOne(b.ctx, bson.D{{Key: "_id", Value: 9}, {Key: "age", Value: 1}}))
+	must(meta.Collection("state_Dog").DeleteOne(b.ctx, bson.D{{Key: "_id", Value: int64(2)}}))
+	v := translator.Verifier{DB: b.db, File: b.file, Patience: time.Nanosecond}
+	found, err := v.Verify(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, f := range found.Differences {
+		got[fmt.Sprint(f.Ref.Key.Int, " ", f.What)] = true
+	}
+	for _, want := range []string{
+		"0 the document is not what the object state says",
+		"1 there is an object state and no document",
+		"9 there is a document and no object state",
+		"2 there is a document and no object state",
+		"2 the history has it, the object states don't",
+	} {
+		if !got[want] {
+			t.Errorf("not found: %s", want)
+		}
+	}
+	if len(got) != 5 {
+		t.Errorf("found %v", got)
+	}
 }

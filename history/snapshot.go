@@ -84,7 +84,19 @@ func (sn *Snapshot) Count(ctx context.Context, class string) (int64, error) {
 // Scan calls fn with every object of a class, by key. An error of fn ends the
 // scan and is returned.
 func (sn *Snapshot) Scan(ctx context.Context, class string, fn func(changeset.Key, *object.Object) error) error {
-	ctx = mongo.NewSessionContext(ctx, sn.session)
+	return sn.States(ctx, class, func(k changeset.Key, o *object.Object, _ []byte) error { return fn(k, o) })
+}
+
+// Context returns a context with which documents can be read as of the
+// snapshot's time. It must not outlive the snapshot.
+func (sn *Snapshot) Context(ctx context.Context) context.Context {
+	return mongo.NewSessionContext(ctx, sn.session)
+}
+
+// States calls fn with every object of a class, and with the fingerprint of the
+// document it corresponds to. An error of fn ends the scan and is returned.
+func (sn *Snapshot) States(ctx context.Context, class string, fn func(key changeset.Key, o *object.Object, fingerprint []byte) error) error {
+	ctx = sn.Context(ctx)
 	cur, err := sn.db.Collection(stateCollection(class)).Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return fmt.Errorf("read states of %s: %w", class, err)
@@ -95,7 +107,7 @@ func (sn *Snapshot) Scan(ctx context.Context, class string, fn func(changeset.Ke
 		if err != nil {
 			return err
 		}
-		if err := fn(key, st.object); err != nil {
+		if err := fn(key, st.object, st.fingerprint); err != nil {
 			return err
 		}
 	}

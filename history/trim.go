@@ -132,3 +132,9 @@ func (f *File) trimLoop(ctx context.Context) {
 		}
 	}
 }
+
+// IsWhole reports whether nothing of the history was trimmed.
+func (f *File) IsWhole(ctx context.Context) (bool, error) {
+	h, err := f.readHead(ctx)
+	return h.Trimmed == 0, err
+}
