@@ -80,6 +80,7 @@ func (m Mapping) Edit(s *schema.Schema, c *schema.Class, doc bson.Raw, key chang
 		}
 		if in.Op == changeset.OpEraseObject {
 			// Created anew afterwards: nothing of the old document is to survive.
+			// The key stays as it is written, were it a double.
 			doc, r := mp.newDocument(c, doc.Lookup(schema.KeyField), after)
 			return written(Write{Kind: Replace, Document: doc}, r)
 		}

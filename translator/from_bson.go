@@ -82,18 +82,27 @@ func (m *mapper) readObject(c *schema.Class, doc []byte, depth int) (*object.Obj
 		return nil, &Unsynced{Expected: "well-formed BSON", Found: "a broken document"}
 	}
 	if len(o.Fields) < len(c.Properties) {
-		for name, p := range c.Properties {
-			if _, present := o.Fields[name]; present || !requiresValue(p) {
-				continue
-			}
-			v, ok := defaultOf(p)
-			if !ok {
-				return nil, (&Unsynced{Expected: expectedName(p.Type), Found: "nothing", Reason: "the field is required"}).below(name)
-			}
-			o.Fields[name] = v
+		if missing := fillDefaults(c, o); missing != "" {
+			return nil, (&Unsynced{Expected: expectedName(c.Properties[missing].Type), Found: "nothing", Reason: "the field is required"}).below(missing)
 		}
 	}
 	return o, nil
+}
+
+// fillDefaults gives an object the defaults of required properties that its
+// document lacks, and returns the first by name that has none.
+func fillDefaults(c *schema.Class, o *object.Object) (missing string) {
+	for name, p := range c.Properties {
+		if _, present := o.Fields[name]; present || !requiresValue(p) {
+			continue
+		}
+		if v, ok := defaultOf(p); ok {
+			o.Fields[name] = v
+		} else if missing == "" || name < missing {
+			missing = name
+		}
+	}
+	return missing
 }
 
 // requiresValue reports whether a property has to be in a document: scalars

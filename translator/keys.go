@@ -31,7 +31,7 @@ func readKey(c *schema.Class, v bson.RawValue) (changeset.Key, *Unsynced) {
 	switch c.KeyType {
 	case changeset.Int:
 		switch v.Type {
-		case bson.TypeInt32, bson.TypeInt64, bson.TypeDouble:
+		case bson.TypeInt32, bson.TypeInt64, bson.TypeDouble, bson.TypeDecimal128:
 			n, u := readInt(v)
 			return changeset.IntKey(n), u
 		}
