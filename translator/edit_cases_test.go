@@ -76,11 +76,11 @@ func setOp(op changeset.Op, v changeset.Value, field string) changeset.Instructi
 }
 
 var (
-	i64    = changeset.IntValue
-	text   = changeset.StringValue
-	null_  = changeset.NullValue()
-	newObj = changeset.SpecialValue(changeset.ObjectValue)
-	erased = changeset.SpecialValue(changeset.Erased)
+	i64       = changeset.IntValue
+	text      = changeset.StringValue
+	nullValue = changeset.NullValue()
+	newObj    = changeset.SpecialValue(changeset.ObjectValue)
+	erased    = changeset.SpecialValue(changeset.Erased)
 )
 
 // TestEditCases: the updates themselves, for each row of the table of
@@ -100,9 +100,9 @@ func TestEditCases(t *testing.T) {
 		{"int32", `{}`, changeset.Changeset{update(i64(5), "small")}, `{"$set":{"small":5}}`},
 		{"default becomes a value", `{}`, changeset.Changeset{update(text("x"), "state")}, `{"$set":{"state":"x"}}`},
 		{"default that a device writes", `{}`, changeset.Changeset{update(text("new"), "state")}, `{"$set":{"state":"new"}}`},
-		{"null over absent", `{}`, changeset.Changeset{update(null_, "opt")}, ``},
-		{"null over null", `{"opt":null}`, changeset.Changeset{update(null_, "opt")}, ``},
-		{"null over a value", `{"opt":"a"}`, changeset.Changeset{update(null_, "opt")}, `{"$set":{"opt":null}}`},
+		{"null over absent", `{}`, changeset.Changeset{update(nullValue, "opt")}, ``},
+		{"null over null", `{"opt":null}`, changeset.Changeset{update(nullValue, "opt")}, ``},
+		{"null over a value", `{"opt":"a"}`, changeset.Changeset{update(nullValue, "opt")}, `{"$set":{"opt":null}}`},
 		{"add", `{}`, changeset.Changeset{add(2, "n"), add(-5, "n")}, `{"$set":{"n":` + long(-2) + `}}`},
 		{"add to null", `{}`, changeset.Changeset{add(2, "small")}, ``},
 		{"add in mixed", `{"any":4}`, changeset.Changeset{add(2, "any")}, `{"$set":{"any":` + long(6) + `}}`},
@@ -117,8 +117,8 @@ func TestEditCases(t *testing.T) {
 		{"embedded made", `{}`, changeset.Changeset{update(newObj, "note")}, `{"$set":{"note":{"text":""}}}`},
 		{"embedded over null", `{"note":null}`, changeset.Changeset{update(newObj, "note"), update(text("x"), "note", "text")}, `{"$set":{"note":{"text":"x"}}}`},
 		{"embedded is there", `{"note":{"text":"a","mine":1}}`, changeset.Changeset{update(newObj, "note"), update(text("b"), "note", "text")}, `{"$set":{"note.text":"b"}}`},
-		{"embedded replaced", `{"note":{"text":"a","mine":1}}`, changeset.Changeset{update(null_, "note"), update(newObj, "note")}, `{"$set":{"note":{"text":""}}}`},
-		{"embedded removed", `{"note":{"text":"a"}}`, changeset.Changeset{update(null_, "note")}, `{"$set":{"note":null}}`},
+		{"embedded replaced", `{"note":{"text":"a","mine":1}}`, changeset.Changeset{update(nullValue, "note"), update(newObj, "note")}, `{"$set":{"note":{"text":""}}}`},
+		{"embedded removed", `{"note":{"text":"a"}}`, changeset.Changeset{update(nullValue, "note")}, `{"$set":{"note":null}}`},
 		{"inside an element", `{"notes":[{"text":"a","mine":1}]}`, changeset.Changeset{update(text("b"), "notes", 0, "text")}, `{"$set":{"notes.0.text":"b"}}`},
 		{"list in an element", `{"notes":[{"text":"a","tags":["x"]}]}`, changeset.Changeset{insert(text("y"), 1, "notes", 0, "tags", 1)}, `{"$set":{"notes.0.tags.1":"y"}}`},
 		{"element appended", `{"notes":[{"text":"a","mine":1}]}`, changeset.Changeset{insert(newObj, 1, "notes", 1)}, `{"$set":{"notes.1":{"text":""}}}`},
@@ -149,7 +149,7 @@ func TestEditCases(t *testing.T) {
 		{"key removed and set", `{"dict":{"a":1,"b":2}}`, changeset.Changeset{update(erased, "dict", "a"), update(i64(3), "dict", "a")}, `{"$set":{"dict.a":` + long(3) + `}}`},
 		{"empty key", `{"dict":{"a":1}}`, changeset.Changeset{update(i64(2), "dict", "")}, `{"$set":{"dict":{"a":1,"":` + long(2) + `}}}`},
 
-		{"mixed becomes a list", `{"any":1}`, changeset.Changeset{update(changeset.SpecialValue(changeset.List), "any"), insert(null_, 0, "any", 0)}, `{"$set":{"any":[null]}}`},
+		{"mixed becomes a list", `{"any":1}`, changeset.Changeset{update(changeset.SpecialValue(changeset.List), "any"), insert(nullValue, 0, "any", 0)}, `{"$set":{"any":[null]}}`},
 		{"mixed stays a list", `{"any":[1]}`, changeset.Changeset{update(changeset.SpecialValue(changeset.List), "any")}, ``},
 		{"a link is no dictionary", `{"any":{"$ref":"people","$id":"a"}}`, changeset.Changeset{update(changeset.SpecialValue(changeset.Dictionary), "any")}, `{"$set":{"any":{}}}`},
 		{"mixed in mixed", `{"any":{"a":[1,{"b":2}],"c":3}}`, changeset.Changeset{update(text("x"), "any", "a", 1, "b")}, `{"$set":{"any.a.1.b":"x"}}`},
@@ -208,7 +208,7 @@ func TestUnsetNulls(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := before.Clone()
-	in := changeset.Changeset{update(null_, "opt"), update(null_, "noteOf", "k")}
+	in := changeset.Changeset{update(nullValue, "opt"), update(nullValue, "noteOf", "k")}
 	for i := range in {
 		if err := after.Apply(s, class, &in[i]); err != nil {
 			t.Fatal(err)
@@ -328,7 +328,7 @@ func TestRefusedValues(t *testing.T) {
 		{"dict", dict("a.b", i64(1)), `field "dict": dictionary key "a.b" contains a dot`},
 		{"dict", dict("$a", i64(1)), `field "dict": dictionary key "$a" begins with a dollar sign`},
 		{"dict", dict("a\x00", i64(1)), `field "dict": dictionary key "a\x00" contains a NUL, which MongoDB can't store`},
-		{"any", dict("x", list(null_, dict("a.b", null_))), `field "any.x.1": dictionary key "a.b" contains a dot`},
+		{"any", dict("x", list(nullValue, dict("a.b", nullValue))), `field "any.x.1": dictionary key "a.b" contains a dot`},
 		{"any", list(changeset.TimestampValue(math.MaxInt64, 0)), `field "any.0": the date 9223372036854775807 s since 1970 is beyond what a BSON date holds`},
 		{"any", changeset.LinkValue("Note", changeset.NullKey), `field "any": a link leads to "Note", which is no class that has documents`},
 		{"any", changeset.SpecialValue(changeset.Set), `field "any": a value of type -6 can't stand in a document`},

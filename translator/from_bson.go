@@ -156,6 +156,9 @@ func (m *mapper) readList(p *schema.Property, v bson.RawValue, depth int) (objec
 	default:
 		return nil, &Unsynced{Expected: "array", Found: typeName(v)}
 	}
+	if n := countElements(v.Value); n > 0 {
+		list.Items = make([]object.Node, 0, n)
+	}
 	e := elementsOf(v.Value)
 	for i := 0; ; i++ {
 		_, item, ok := e.next()

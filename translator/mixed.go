@@ -138,18 +138,11 @@ func (m *mapper) readReference(v bson.RawValue) (link changeset.Value, isLink bo
 // the collection; nil if there is none.
 func (m *mapper) classOf(collection string) *schema.Class {
 	for _, c := range m.schema.Classes {
-		if c.Kind == changeset.TopLevel && collectionOf(c) == collection {
+		if c.Kind == changeset.TopLevel && collectionName(c) == collection {
 			return c
 		}
 	}
 	return nil
-}
-
-func collectionOf(c *schema.Class) string {
-	if c.Collection != "" {
-		return c.Collection
-	}
-	return c.Name
 }
 
 // appendReference appends the DBRef of a link in a mixed property.
@@ -159,7 +152,7 @@ func (m *mapper) appendReference(dst []byte, link changeset.Value) (bson.Type, [
 		return 0, dst, refused("a link leads to %q, which is no class that has documents", link.Str)
 	}
 	start, dst := openDocument(dst)
-	dst = bsoncore.AppendString(appendHeader(dst, bson.TypeString, "$ref"), collectionOf(c))
+	dst = bsoncore.AppendString(appendHeader(dst, bson.TypeString, "$ref"), collectionName(c))
 	dst = AppendKey(dst, "$id", link.Key)
 	if m.Database != "" {
 		dst = bsoncore.AppendString(appendHeader(dst, bson.TypeString, "$db"), m.Database)

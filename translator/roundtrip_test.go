@@ -12,11 +12,6 @@ import (
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
-// sameCanonical compares two objects at BSON precision.
-func sameCanonical(s *schema.Schema, c *schema.Class, a, b *object.Object) bool {
-	return bytes.Equal(appendCanonicalObject(nil, s, c, a), appendCanonicalObject(nil, s, c, b))
-}
-
 func mustMap(t testing.TB, s *schema.Schema, c *schema.Class, doc bson.Raw) *object.Object {
 	t.Helper()
 	o, err := MapDocument(s, c, doc)
