@@ -33,7 +33,7 @@ func (e *ChangeError) Error() string {
 	if e.Reason != "" {
 		b.WriteString(e.Reason)
 	} else {
-		fmt.Fprintf(&b, "it is %s here and %s in the change", e.Have, e.Want)
+		fmt.Fprintf(&b, "here it is %s, in the change it is %s", e.Have, e.Want)
 	}
 	if e.Hint != "" {
 		b.WriteString("; " + e.Hint)
@@ -44,7 +44,7 @@ func (e *ChangeError) Error() string {
 // Unwrap returns ErrInvalidSchemaChange.
 func (e *ChangeError) Unwrap() error { return ErrInvalidSchemaChange }
 
-const breakingHint = "to change a definition, remove it on one side: such a change is breaking"
+const breakingHint = "use another name: to redefine it is a breaking change, which resets every device"
 
 // Apply does what a schema instruction of a device says, if it is additive:
 // changed is true when it added a class or a property, false when it repeats
@@ -281,5 +281,5 @@ func RestrictedChange(in *changeset.Instruction) string {
 	if in.Op == changeset.OpAddColumn && in.Column != nil {
 		what = fmt.Sprintf("adding %q column at field %q in schema %q", hostedTypeName(in.Column.Type), in.Field, in.Class)
 	}
-	return "non-breaking schema change: " + what + ", schema changes from clients are restricted when developer mode is disabled"
+	return "Invalid schema change (UPLOAD): non-breaking schema change: " + what + ", schema changes from clients are restricted when developer mode is disabled"
 }

@@ -60,17 +60,17 @@ func (s *Schema) CheckPayload(p *Property, at Place, v changeset.Value) error {
 		return nil
 	case changeset.ObjectValue:
 		if !s.IsEmbedded(p) {
-			return fmt.Errorf("an embedded object can't be created in %s", describe(p))
+			return fmt.Errorf("an embedded object does not fit %s", describe(p))
 		}
 		return nil
 	case changeset.List, changeset.Dictionary:
 		if p.Type != changeset.Mixed || at == InSet {
-			return fmt.Errorf("a %v can't be a value of %s", v.Type, describe(p))
+			return fmt.Errorf("a %v does not fit %s", v.Type, describe(p))
 		}
 		return nil
 	case changeset.Null:
 		if !p.AcceptsNull() {
-			return fmt.Errorf("null in %s", describe(p))
+			return fmt.Errorf("null does not fit %s", describe(p))
 		}
 		return nil
 	case changeset.Link:
@@ -78,7 +78,7 @@ func (s *Schema) CheckPayload(p *Property, at Place, v changeset.Value) error {
 	case changeset.Int, changeset.Bool, changeset.String, changeset.Binary, changeset.Timestamp, changeset.Float,
 		changeset.Double, changeset.Decimal, changeset.ObjectID, changeset.UUID:
 		if p.Type != changeset.Mixed && p.Type != v.Type {
-			return fmt.Errorf("a value of type %v in %s", v.Type, describe(p))
+			return fmt.Errorf("a value of type %v does not fit %s", v.Type, describe(p))
 		}
 		return wellFormed(v)
 	}
@@ -87,16 +87,16 @@ func (s *Schema) CheckPayload(p *Property, at Place, v changeset.Value) error {
 
 func (s *Schema) checkLink(p *Property, v changeset.Value) error {
 	if p.Type != changeset.Mixed && p.Type != changeset.Link {
-		return fmt.Errorf("a link in %s", describe(p))
+		return fmt.Errorf("a link does not fit %s", describe(p))
 	}
 	target := s.Class(v.Str)
 	switch {
 	case target == nil:
-		return fmt.Errorf("link to class %q, which does not exist", v.Str)
+		return fmt.Errorf("a link to class %q, which does not exist", v.Str)
 	case target.Kind == changeset.Embedded:
-		return fmt.Errorf("link to embedded class %s", target.Name)
+		return fmt.Errorf("a link to embedded class %s", target.Name)
 	case p.Type == changeset.Link && p.Target != v.Str:
-		return fmt.Errorf("link to class %s in %s", v.Str, describe(p))
+		return fmt.Errorf("a link to class %s does not fit %s", v.Str, describe(p))
 	}
 	if err := target.CheckKey(v.Key); err != nil {
 		return fmt.Errorf("link: %w", err)
