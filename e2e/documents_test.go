@@ -167,22 +167,6 @@ func document(t testing.TB, c *mongo.Collection, id any) bson.Raw {
 	return doc
 }
 
-// awaitDocument waits until the document is there and has those fields.
-func awaitDocument(t testing.TB, c *mongo.Collection, id any, fields bson.D) {
-	t.Helper()
-	want, err := bson.Marshal(fields)
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, func(ctx context.Context) error {
-		doc, err := c.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Raw()
-		if err != nil {
-			return fmt.Errorf("%s %v: %w", c.Name(), id, err)
-		}
-		return differences(doc, want)
-	})
-}
-
 // differences says which fields of want the document has not, in type and bytes.
 func differences(doc, want bson.Raw) error {
 	elements, err := want.Elements()

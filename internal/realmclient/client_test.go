@@ -97,6 +97,68 @@ func TestValuesComeBack(t *testing.T) {
 	}
 }
 
+// TestOperations runs each operation on one object and looks at one property.
+func TestOperations(t *testing.T) {
+	c := realmclient.Run(t, realmclient.Options{LogLevel: "error"})
+	r := openThing(t, c)
+	id := realmclient.ObjectID("0102030405060708090a0b0c")
+	start := map[string]any{
+		"i": 1, "list": []any{"a", "b", "c"}, "set": realmclient.Set("x", "y"),
+		"dict": realmclient.Dictionary(map[string]any{"k": 1, "l": 2}),
+		"part": realmclient.Embedded(map[string]any{"x": 1}),
+		"m":    realmclient.Dictionary(map[string]any{"deep": []any{"p", "q"}}),
+	}
+	dictionary := func(entries map[string]int64) any {
+		tagged := map[string]any{}
+		for k, v := range entries {
+			tagged[k] = realmclient.Int(v)
+		}
+		return realmclient.Dictionary(tagged)
+	}
+	for _, test := range []struct {
+		op       realmclient.Op
+		property string
+		want     any
+	}{
+		{realmclient.Op{Op: "set", Path: []any{"i"}, Value: 7}, "i", realmclient.Int(7)},
+		{realmclient.Op{Op: "add_int", Path: []any{"i"}, By: "-3"}, "i", realmclient.Int(-2)},
+		{realmclient.Op{Op: "add_int", Path: []any{"part", "x"}, By: "4"}, "part", realmclient.Embedded(map[string]any{"x": realmclient.Int(5)})},
+		{realmclient.Op{Op: "set", Path: []any{"list", 1}, Value: "B"}, "list", []any{"a", "B", "c"}},
+		{realmclient.Op{Op: "set", Path: []any{"list"}, Value: []any{"z"}}, "list", []any{"z"}},
+		{realmclient.Op{Op: "list_insert", Path: []any{"list"}, Index: "0", Value: "0"}, "list", []any{"0", "a", "b", "c"}},
+		{realmclient.Op{Op: "list_append", Path: []any{"list"}, Value: "d"}, "list", []any{"a", "b", "c", "d"}},
+		{realmclient.Op{Op: "list_move", Path: []any{"list"}, From: "0", To: "2"}, "list", []any{"b", "c", "a"}},
+		{realmclient.Op{Op: "list_erase", Path: []any{"list"}, Index: "2"}, "list", []any{"a", "b"}},
+		{realmclient.Op{Op: "list_erase", Path: []any{"m", "deep", 0}}, "m", realmclient.Dictionary(map[string]any{"deep": []any{"q"}})},
+		{realmclient.Op{Op: "clear", Path: []any{"list"}}, "list", []any{}},
+		{realmclient.Op{Op: "set_insert", Path: []any{"set"}, Value: "z"}, "set", realmclient.Set("x", "y", "z")},
+		{realmclient.Op{Op: "set_erase", Path: []any{"set"}, Value: "x"}, "set", realmclient.Set("y")},
+		{realmclient.Op{Op: "set", Path: []any{"dict", "n"}, Value: 3}, "dict", dictionary(map[string]int64{"k": 1, "l": 2, "n": 3})},
+		{realmclient.Op{Op: "dict_erase", Path: []any{"dict", "k"}}, "dict", dictionary(map[string]int64{"l": 2})},
+		{realmclient.Op{Op: "set", Path: []any{"part"}}, "part", nil},
+	} {
+		t.Run(test.op.Op, func(t *testing.T) {
+			test.op.Class, test.op.PK = "Thing", id
+			if err := r.Write(t.Context(), realmclient.Create("Thing", id, start), test.op); err != nil {
+				t.Fatal(err)
+			}
+			dump, err := r.Dump(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := dump["Thing"][0][test.property]; !reflect.DeepEqual(got, test.want) {
+				t.Errorf("%s is %v, want %v", test.property, got, test.want)
+			}
+			if err := r.Write(t.Context(), realmclient.Op{Op: "delete_query", Class: "Thing", Query: "_id != null"}); err != nil {
+				t.Fatal(err)
+			}
+			if dump, err = r.Dump(t.Context(), "Thing"); err != nil || len(dump["Thing"]) != 0 {
+				t.Fatalf("after the query's deletion: %v (%v)", dump, err)
+			}
+		})
+	}
+}
+
 func TestCommandErrors(t *testing.T) {
 	c := realmclient.Run(t, realmclient.Options{LogLevel: "error"})
 	r := openThing(t, c)

@@ -23,16 +23,6 @@ type node struct {
 
 func (n *node) release() { C.rc_release(n.h) }
 
-func (n *node) embedded(r *realm) *class {
-	if n.p.typ != pObject {
-		return nil
-	}
-	if c := r.classes[n.p.target]; c != nil && c.kind == kEmbedded {
-		return c
-	}
-	return nil
-}
-
 func (r *realm) class(name string) (*class, error) {
 	c := r.classes[name]
 	if c == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/isthmus-sync/isthmus/internal/realmclient"
 )
 
+// realmError is an error of the library.
 type realmError struct {
 	what, message string
 	code          int
@@ -23,6 +24,7 @@ func (e *realmError) Error() string {
 	return fmt.Sprintf("%s: realm error %d: %s", e.what, e.code, e.message)
 }
 
+// lastError is what the library says of the call that has just failed on this thread.
 func lastError(what string) error {
 	var e C.rc_error
 	if C.rc_get_last_error(&e) {
@@ -33,20 +35,26 @@ func lastError(what string) error {
 	return errors.New(what + ": failed")
 }
 
+// realm is an open realm.
 type realm struct {
-	name, path string
-	h, session C.rc_h
-	flx        bool
+	path       string
+	h, session C.rc_h // session is nil without sync
 	classes    map[string]*class
 	byKey      map[C.uint32_t]*class
-	tokens     []C.rc_h
+	tokens     []C.rc_h // of registered callbacks
 	events     *eventLog
 }
 
-var stopPolicies = map[string]int{"immediately": 0, "live_indefinitely": 1, "": 2, "after_changes_uploaded": 2}
-var resyncModes = map[string]int{"manual": 0, "discard_local": 1, "recover": 2, "": 3, "recover_or_discard": 3}
-var schemaModes = map[string]int{"automatic": 0, "immutable": 1, "read_only": 2, "additive_discovered": 5, "": 6, "additive_explicit": 6, "manual": 7}
+// The library's numbers of choices; the empty name is the default.
+var (
+	stopPolicies = map[string]int{"immediately": 0, "live_indefinitely": 1, "": 2, "after_changes_uploaded": 2}
+	resyncModes  = map[string]int{"manual": 0, "discard_local": 1, "recover": 2, "": 3, "recover_or_discard": 3}
+	schemaModes  = map[string]int{
+		"automatic": 0, "immutable": 1, "read_only": 2, "additive_discovered": 5, "": 6, "additive_explicit": 6, "manual": 7,
+	}
+)
 
+// openRealm opens a realm with or without sync, by the command's op.
 func openRealm(p *process, a *arena, c *command) (any, error) {
 	if p.realms[c.Realm] != nil {
 		return nil, fmt.Errorf("realm %q is open", c.Realm)
@@ -56,7 +64,7 @@ func openRealm(p *process, a *arena, c *command) (any, error) {
 		return nil, err
 	}
 	defer C.rc_release(schema)
-	r := &realm{name: c.Realm, path: c.Path, flx: c.Op == "open_flx", events: newEventLog()}
+	r := &realm{path: c.Path, events: newEventLog()}
 
 	cfg := C.rc_config_new()
 	defer C.rc_release(cfg)
@@ -83,48 +91,12 @@ func openRealm(p *process, a *arena, c *command) (any, error) {
 		}
 		C.rc_config_set_force_sync_history(cfg, C.bool(c.SyncHistory))
 	} else {
-		u, err := p.user(c)
+		sync, err := r.syncConfig(p, a, c)
 		if err != nil {
 			return nil, err
 		}
-		var sc C.rc_h
-		if r.flx {
-			sc = C.rc_flx_sync_config_new(u)
-		} else {
-			// The partition is an extended-JSON value, such as "\"text\"" or "{\"$oid\":\"...\"}".
-			sc = C.rc_sync_config_new(u, a.str(c.Partition))
-		}
-		defer C.rc_release(sc)
-		stop, ok := stopPolicies[c.StopPolicy]
-		if !ok {
-			return nil, fmt.Errorf("unknown stop policy %q", c.StopPolicy)
-		}
-		C.rc_sync_config_set_session_stop_policy(sc, C.int32_t(stop))
-		resync, ok := resyncModes[c.Resync]
-		if !ok {
-			return nil, fmt.Errorf("unknown resync mode %q", c.Resync)
-		}
-		C.rc_sync_config_set_resync_mode(sc, C.int32_t(resync))
-		C.rc_sync_config_set_cancel_waits_on_nonfatal_error(sc, C.bool(c.CancelWaits))
-		C.rc_sync_config_set_client_validate_ssl(sc, C.bool(!c.InsecureTLS))
-		if c.TrustCert != "" {
-			C.rc_sync_config_set_ssl_trust_certificate_path(sc, a.str(c.TrustCert))
-		}
-		for k, v := range c.Headers {
-			C.rc_sync_config_set_custom_http_header(sc, a.str(k), a.str(v))
-		}
-		C.rcx_sync_callbacks(sc, register(r))
-		if r.path == "" {
-			file := (*C.char)(nil)
-			if c.File != "" {
-				file = a.str(c.File)
-			}
-			r.path = take(C.rc_app_sync_client_get_default_file_path_for_realm(sc, file))
-			if r.path == "" {
-				return nil, lastError("default path")
-			}
-		}
-		C.rc_config_set_sync_config(cfg, sc)
+		defer C.rc_release(sync)
+		C.rc_config_set_sync_config(cfg, sync)
 	}
 	C.rc_config_set_path(cfg, a.str(r.path))
 	r.h = C.rc_open(cfg)
@@ -135,23 +107,79 @@ func openRealm(p *process, a *arena, c *command) (any, error) {
 		return nil, err
 	}
 	if c.Op != "open_local" {
-		r.session = C.rc_sync_session_get(r.h)
-		if r.session == nil {
-			return nil, errors.New("no sync session")
-		}
-		r.tokens = append(r.tokens, C.rcx_conn_callback(r.session, register(func(o, n int) {
-			r.events.add(realmclient.Event{Event: "connection", From: connState(o), To: connState(n)})
-		})))
-		for dir, name := range []string{"upload", "download"} {
-			if c.Progress {
-				r.tokens = append(r.tokens, C.rcx_progress(r.session, C.int32_t(dir), true, register(func(done, total uint64, est float64) {
-					r.events.add(realmclient.Event{Event: "progress_" + name, Done: done, Total: total, Estimate: est})
-				})))
-			}
+		if err := r.watchSession(c.Progress); err != nil {
+			return nil, err
 		}
 	}
 	p.realms[c.Realm] = r
 	return map[string]any{"file": r.path}, nil
+}
+
+// syncConfig is the configuration of the realm's session; it also settles the
+// realm's path.
+func (r *realm) syncConfig(p *process, a *arena, c *command) (C.rc_h, error) {
+	u, err := p.user(c)
+	if err != nil {
+		return nil, err
+	}
+	stop, ok := stopPolicies[c.StopPolicy]
+	if !ok {
+		return nil, fmt.Errorf("unknown stop policy %q", c.StopPolicy)
+	}
+	resync, ok := resyncModes[c.Resync]
+	if !ok {
+		return nil, fmt.Errorf("unknown resync mode %q", c.Resync)
+	}
+	var sync C.rc_h
+	if c.Op == "open_flx" {
+		sync = C.rc_flx_sync_config_new(u)
+	} else {
+		sync = C.rc_sync_config_new(u, a.str(c.Partition))
+	}
+	C.rc_sync_config_set_session_stop_policy(sync, C.int32_t(stop))
+	C.rc_sync_config_set_resync_mode(sync, C.int32_t(resync))
+	C.rc_sync_config_set_cancel_waits_on_nonfatal_error(sync, C.bool(c.CancelWaits))
+	C.rc_sync_config_set_client_validate_ssl(sync, C.bool(!c.InsecureTLS))
+	if c.TrustCert != "" {
+		C.rc_sync_config_set_ssl_trust_certificate_path(sync, a.str(c.TrustCert))
+	}
+	for k, v := range c.Headers {
+		C.rc_sync_config_set_custom_http_header(sync, a.str(k), a.str(v))
+	}
+	C.rcx_sync_callbacks(sync, register(r))
+	if r.path != "" {
+		return sync, nil
+	}
+	file := (*C.char)(nil)
+	if c.File != "" {
+		file = a.str(c.File)
+	}
+	r.path = take(C.rc_app_sync_client_get_default_file_path_for_realm(sync, file))
+	if r.path == "" {
+		C.rc_release(sync)
+		return nil, lastError("default path")
+	}
+	return sync, nil
+}
+
+// watchSession finds the realm's session and has its news recorded as events.
+func (r *realm) watchSession(progress bool) error {
+	r.session = C.rc_sync_session_get(r.h)
+	if r.session == nil {
+		return errors.New("no sync session")
+	}
+	r.tokens = append(r.tokens, C.rcx_conn_callback(r.session, register(func(o, n int) {
+		r.events.add(realmclient.Event{Event: "connection", From: connState(o), To: connState(n)})
+	})))
+	if !progress {
+		return nil
+	}
+	for direction, name := range []string{"upload", "download"} {
+		r.tokens = append(r.tokens, C.rcx_progress(r.session, C.int32_t(direction), true, register(func(done, total uint64, est float64) {
+			r.events.add(realmclient.Event{Event: "progress_" + name, Done: done, Total: total, Estimate: est})
+		})))
+	}
+	return nil
 }
 
 func connState(n int) string {
