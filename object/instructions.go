@@ -16,10 +16,32 @@ func Instructions(s *schema.Schema, ref changeset.ObjectRef, o *Object) changese
 	if c == nil || o == nil {
 		return nil
 	}
-	w := writer{schema: s, ref: ref, out: make(changeset.Changeset, 0, len(o.Fields)+1)}
+	w := writer{schema: s, ref: ref, out: make(changeset.Changeset, 0, 1+nodesIn(o))}
 	w.emit(changeset.Instruction{Op: changeset.OpCreateObject})
 	w.object(c, o)
 	return w.out
+}
+
+// nodesIn counts what is in a node: how many instructions it takes at most.
+func nodesIn(node Node) int {
+	n := 0
+	switch node := node.(type) {
+	case *Object:
+		for _, field := range node.Fields {
+			n += 1 + nodesIn(field)
+		}
+	case *List:
+		for _, item := range node.Items {
+			n += 1 + nodesIn(item)
+		}
+	case *Dictionary:
+		for _, entry := range node.Entries {
+			n += 1 + nodesIn(entry)
+		}
+	case *Set:
+		n = len(node.Items)
+	}
+	return n
 }
 
 // FromInstructions returns the object that a changeset makes which creates and
