@@ -104,6 +104,7 @@ func TestEditCases(t *testing.T) {
 		{"null over null", `{"opt":null}`, changeset.Changeset{update(nullValue, "opt")}, ``},
 		{"null over a value", `{"opt":"a"}`, changeset.Changeset{update(nullValue, "opt")}, `{"$set":{"opt":null}}`},
 		{"add", `{}`, changeset.Changeset{add(2, "n"), add(-5, "n")}, `{"$set":{"n":` + long(-2) + `}}`},
+		{"add to a default", `{}`, changeset.Changeset{add(2, "count")}, `{"$set":{"count":` + long(5) + `}}`},
 		{"add to null", `{}`, changeset.Changeset{add(2, "small")}, ``},
 		{"add in mixed", `{"any":4}`, changeset.Changeset{add(2, "any")}, `{"$set":{"any":` + long(6) + `}}`},
 		{"date loses what MongoDB can't hold", `{"date":{"$date":"1970-01-01T00:00:01Z"}}`,
@@ -291,9 +292,9 @@ func TestEditOfWholeDocuments(t *testing.T) {
 		{"nothing", nil, nil, nil, nil, None, ""},
 		{"gone already", nil, o, nil, nil, None, ""},
 		{"erase", doc, o, nil, nil, Delete, ""},
-		{"create", nil, nil, o, nil, Insert, `{"_id":{"$numberLong":"1"},"n":{"$numberLong":"5"},"opt":"x","state":""}`},
-		{"document gone, object stays", nil, o, o, nil, Insert, `{"_id":{"$numberLong":"1"},"n":{"$numberLong":"5"},"opt":"x","state":""}`},
-		{"erase and create", doc, o, o, recreated, Replace, `{"_id":1.0,"n":{"$numberLong":"5"},"opt":"x","state":""}`},
+		{"create", nil, nil, o, nil, Insert, `{"_id":{"$numberLong":"1"},"count":{"$numberLong":"0"},"n":{"$numberLong":"5"},"opt":"x","state":""}`},
+		{"document gone, object stays", nil, o, o, nil, Insert, `{"_id":{"$numberLong":"1"},"count":{"$numberLong":"0"},"n":{"$numberLong":"5"},"opt":"x","state":""}`},
+		{"erase and create", doc, o, o, recreated, Replace, `{"_id":1.0,"count":{"$numberLong":"0"},"n":{"$numberLong":"5"},"opt":"x","state":""}`},
 	} {
 		w, err := Edit(s, class, c.doc, key, c.before, c.after, c.in)
 		if err != nil || w.Kind != c.kind || c.want != "" && string(w.Document) != string(fromJSON(t, c.want)) {
@@ -458,6 +459,45 @@ func TestEditIsMinimal(t *testing.T) {
 			if was, err := sc.doc.LookupErr(steps...); err == nil && sameBytes(was, e.Value()) {
 				r.Fatalf("%s is written again\n%s", e.Key(), sc)
 			}
+		}
+	})
+}
+
+// TestLargeDictionary: keys set, removed and set again among many.
+func TestLargeDictionary(t *testing.T) {
+	s, class := testSchema()
+	rapid.Check(t, func(r *rapid.T) {
+		dict := bson.D{}
+		for i := range rapid.IntRange(indexFrom-2, indexFrom+10).Draw(r, "keys") {
+			dict = append(dict, bson.E{Key: fmt.Sprint("k", i), Value: int64(i)})
+		}
+		doc, err := bson.Marshal(bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: 1}, {Key: "dict", Value: dict}})
+		if err != nil {
+			r.Fatal(err)
+		}
+		before := mustMap(t, s, class, doc)
+		after := before.Clone()
+		var in changeset.Changeset
+		for i := range rapid.IntRange(1, 10).Draw(r, "instructions") {
+			v := erased
+			if rapid.Bool().Draw(r, "set") {
+				v = i64(rapid.Int64Range(0, 3).Draw(r, "value"))
+			}
+			in = append(in, update(v, "dict", fmt.Sprint("k", rapid.IntRange(0, indexFrom+12).Draw(r, "key"))))
+			if err := after.Apply(s, class, &in[i]); err != nil {
+				r.Fatal(err)
+			}
+		}
+		w, err := Edit(s, class, doc, changeset.IntKey(1), before, after, in)
+		if err != nil {
+			r.Fatal(err)
+		}
+		got, err := applyWrite(doc, w)
+		if err != nil {
+			r.Fatalf("%v: %s", err, w.Update)
+		}
+		if Fingerprint(s, class, mustMap(t, s, class, got)) != Fingerprint(s, class, after) {
+			r.Fatalf("got %s\nof %s", got, w.Update)
 		}
 	})
 }

@@ -173,9 +173,7 @@ func (e *editor) current(pl place) (changeset.Value, bool) {
 func (e *editor) addInteger(pl place, addend int64) {
 	have, ok := e.current(pl)
 	if !ok && pl.at.get() == nil && requiresValue(pl.prop) {
-		if have, ok = defaultOf(pl.prop); !ok {
-			have, ok = changeset.IntValue(0), true
-		}
+		have, ok = defaultOf(pl.prop)
 	}
 	if ok && have.Type == changeset.Int {
 		e.setValue(pl, changeset.IntValue(have.Num+addend))
@@ -211,7 +209,7 @@ func (e *editor) clear(pl place, kind changeset.Collection) {
 			pl.at.set(newContainer(kind))
 		}
 	case here.expand():
-		here.fields, here.items, here.elements = nil, nil, nil
+		here.empty()
 	}
 }
 

@@ -199,7 +199,7 @@ func TestNumbersOfOtherDrivers(t *testing.T) {
 
 // testSchema has a property of every kind that the error and edit tables name.
 func testSchema() (*schema.Schema, *schema.Class) {
-	str := changeset.StringValue("new")
+	str, three := changeset.StringValue("new"), changeset.IntValue(3)
 	note := &schema.Class{Name: "Note", Kind: changeset.Embedded, Properties: properties(
 		schema.Property{Name: "text", Type: changeset.String},
 		schema.Property{Name: "n", Type: changeset.Int, Nullable: true},
@@ -209,6 +209,7 @@ func testSchema() (*schema.Schema, *schema.Class) {
 	task := &schema.Class{Name: "Task", KeyType: changeset.Int, Properties: properties(
 		schema.Property{Name: "n", Type: changeset.Int},
 		schema.Property{Name: "small", Type: changeset.Int, Int32: true, Nullable: true},
+		schema.Property{Name: "count", Type: changeset.Int, Default: &three},
 		schema.Property{Name: "state", Type: changeset.String, Default: &str},
 		schema.Property{Name: "opt", Type: changeset.String, Nullable: true},
 		schema.Property{Name: "date", Type: changeset.Timestamp, Nullable: true},

@@ -91,10 +91,11 @@ func (e *editor) settleObject(c *schema.Class, doc *node, want *object.Object) *
 }
 
 func (e *editor) settleDictionary(p *schema.Property, doc *node, want *object.Dictionary) *RefusedValue {
-	doc.fields = slices.DeleteFunc(doc.fields, func(f field) bool {
-		_, kept := want.Entries[f.key]
-		return !kept
-	})
+	for i, f := range doc.fields {
+		if _, kept := want.Entries[f.key]; !kept {
+			doc.fields[i].node = nil
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(want.Entries)) {
 		if err := schema.CheckKeyName(key); err != nil {
 			return refused("%v", err)

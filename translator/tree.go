@@ -14,19 +14,23 @@ import (
 type node struct {
 	raw    bson.RawValue // while it is not open
 	open   bool
-	fields []field // of an open document, in order
+	fields []field // of an open document: those it had, in order, then new ones
 	items  []*node // of an open array
 
 	isArray bool          // of an open node
 	base    bson.RawValue // what an open node was before; zero for one that was made
 
+	index    map[string]int           // of the fields by key, once there are many
 	elements map[changeset.Value]bool // identities of a set's items, once asked for
 }
 
 type field struct {
 	key  string
-	node *node
+	node *node // nil: removed
 }
+
+// indexFrom is the number of fields from which a document keeps an index.
+const indexFrom = 32
 
 func rawNode(v bson.RawValue) *node { return &node{raw: v} }
 
@@ -93,6 +97,9 @@ func (n *node) append(dst []byte) []byte {
 	}
 	start, dst := openDocument(dst)
 	for _, f := range n.fields {
+		if f.node == nil {
+			continue
+		}
 		dst = f.node.append(appendHeader(dst, f.node.kind(), f.key))
 	}
 	for i, item := range n.items {
@@ -101,9 +108,24 @@ func (n *node) append(dst []byte) []byte {
 	return closeDocument(dst, start)
 }
 
-// find returns the position of a field of an open document, or -1.
+// find returns the position of a field of an open document, or -1. Of several
+// with one key, it is the first, as for MongoDB.
 func (n *node) find(key string) int {
-	return slices.IndexFunc(n.fields, func(f field) bool { return f.key == key })
+	if len(n.fields) < indexFrom {
+		return slices.IndexFunc(n.fields, func(f field) bool { return f.key == key })
+	}
+	if n.index == nil {
+		n.index = make(map[string]int, len(n.fields))
+		for i, f := range n.fields {
+			if _, repeated := n.index[f.key]; !repeated {
+				n.index[f.key] = i
+			}
+		}
+	}
+	if i, ok := n.index[key]; ok {
+		return i
+	}
+	return -1
 }
 
 // slot is where a value is or could be: a field of an open document, or an item
@@ -138,12 +160,23 @@ func (s slot) set(n *node) {
 		s.in.fields[i].node = n
 		return
 	}
+	if s.in.index != nil {
+		s.in.index[s.key] = len(s.in.fields)
+	}
 	s.in.fields = append(s.in.fields, field{s.key, n})
+}
+
+// empty takes everything out of an open document or array.
+func (n *node) empty() {
+	for i := range n.fields {
+		n.fields[i].node = nil
+	}
+	n.items, n.elements = nil, nil
 }
 
 // remove takes a field out of its document.
 func (s slot) remove() {
 	if i := s.in.find(s.key); i >= 0 {
-		s.in.fields = slices.Delete(s.in.fields, i, i+1)
+		s.in.fields[i].node = nil
 	}
 }

@@ -26,41 +26,20 @@ type pathChange struct {
 // document compares an open document with what it was and reports whether the
 // difference can be told in paths below it.
 func (d *differ) document(path string, n *node) bool {
-	type removal struct {
-		key  string
-		base bson.RawValue
-	}
-	var removed []removal
-	// What is left of the old fields is in its old order, new ones follow.
-	rest := n.fields
+	rest := n.fields // the old ones, in their old order, then new ones
 	e := elementsOf(n.base.Value)
 	for {
-		key, base, ok := e.next()
+		_, base, ok := e.next()
 		if !ok {
 			break
-		}
-		if len(rest) == 0 || rest[0].key != string(key) {
-			removed = append(removed, removal{string(key), base})
-			continue
 		}
 		if !d.field(path, rest[0].key, base, rest[0].node) {
 			return false
 		}
 		rest = rest[1:]
 	}
-	added := make(map[string]*node, len(rest))
 	for _, f := range rest {
-		added[f.key] = f.node
-	}
-	for _, r := range removed {
-		n := added[r.key] // a field that was taken out and put back is at the end
-		delete(added, r.key)
-		if !d.field(path, r.key, r.base, n) {
-			return false
-		}
-	}
-	for _, f := range rest {
-		if n := added[f.key]; n != nil && !d.field(path, f.key, bson.RawValue{}, n) {
+		if f.node != nil && !d.field(path, f.key, bson.RawValue{}, f.node) {
 			return false
 		}
 	}
