@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -45,17 +44,16 @@ func coreClass() *schema.Schema {
 	return &schema.Schema{Classes: map[string]*schema.Class{"T": class}}
 }
 
-// coreQuery is a query that was tried on the client library.
+// coreQuery is a query that was tried on the client library, in the spelling in
+// which the library sends it.
 type coreQuery struct {
-	Query       string `json:"q"`
-	Description string `json:"d"` // as the library prints it, which is what it sends
-	Mask        string `json:"m"` // bit k is set if object k satisfies it
-	Printed     string `json:"n"` // the same for Description, if it differs
+	Text string `json:"q"`
+	Mask string `json:"m"` // bit k is set if object k satisfies it
 }
 
-func coreVectors(t testing.TB) ([]*object.Object, []coreQuery) {
+func coreVectors(t testing.TB, file string) ([]*object.Object, []coreQuery) {
 	t.Helper()
-	f, err := os.Open("testdata/core-queries.jsonl.gz")
+	f, err := os.Open("testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +87,7 @@ func coreVectors(t testing.TB) ([]*object.Object, []coreQuery) {
 		}
 		queries = append(queries, q)
 	}
-	if err := lines.Err(); err != nil || len(queries) < 1000 {
+	if err := lines.Err(); err != nil || len(queries) < 250 {
 		t.Fatalf("%d queries, error %v", len(queries), err)
 	}
 	return objects, queries
@@ -154,6 +152,12 @@ func coreNode(t testing.TB, v any) object.Node {
 				b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 				check(err)
 				return changeset.UUIDValue([16]byte(b))
+			case "$embedded":
+				o := &object.Object{Fields: map[string]object.Node{}}
+				for name, field := range content.(map[string]any) {
+					o.Fields[name] = coreNode(t, field)
+				}
+				return o
 			case "$set":
 				s := &object.Set{}
 				for _, item := range content.([]any) {
@@ -182,49 +186,52 @@ func bind(t testing.TB, s *schema.Schema, class, text string) (*query.Predicate,
 	return q.Bind(s, class)
 }
 
-// What the client library finds, we find: for the query as an app writes it, and
-// as the library sends it.
+// What the client library finds, we find.
 func TestAsCore(t *testing.T) {
-	objects, queries := coreVectors(t)
-	s := coreClass()
-	refused, failures := 0, 0
+	objects, queries := coreVectors(t, "core-queries.jsonl.gz")
+	compareWithCore(t, coreClass(), objects, queries)
+}
+
+func TestGeoAsCore(t *testing.T) {
+	objects, queries := coreVectors(t, "core-geo.jsonl.gz")
+	compareWithCore(t, geoClass(), objects, queries)
+}
+
+func geoClass() *schema.Schema {
+	return &schema.Schema{Classes: map[string]*schema.Class{
+		"T": {Name: "T", KeyType: changeset.Int, Properties: map[string]*schema.Property{
+			"loc": {Name: "loc", Type: changeset.Link, Nullable: true, Target: "Geo"},
+		}},
+		"Geo": {Name: "Geo", Kind: changeset.Embedded, Properties: map[string]*schema.Property{
+			"type":        {Name: "type", Type: changeset.String},
+			"coordinates": {Name: "coordinates", Type: changeset.Double, Collection: changeset.ListOf},
+		}},
+	}}
+}
+
+func compareWithCore(t *testing.T, s *schema.Schema, objects []*object.Object, queries []coreQuery) {
+	t.Helper()
 	for _, q := range queries {
-		for _, text := range []string{q.Query, q.Description} {
-			p, err := bind(t, s, "T", text)
-			if err != nil {
-				if !errors.Is(err, query.ErrBadQuery) {
-					t.Errorf("%s: %v", text, err)
-				}
-				refused++
-				if testing.Verbose() {
-					fmt.Println("REFUSED", text, err)
-				}
-				continue
-			}
-			var got uint64
-			for k, o := range objects {
-				if p.Match(changeset.IntKey(int64(k)), o) {
-					got |= 1 << k
-				}
-			}
-			mask := q.Mask
-			if text != q.Query && q.Printed != "" {
-				mask = q.Printed
-			}
-			want, err := strconv.ParseUint(mask, 16, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != want {
-				failures++
-				if failures < 4000 {
-					k := bits.TrailingZeros64(got ^ want)
-					t.Errorf("%s\t(%s): want %v for %s", text, q.Query, want>>k&1 == 1, values(p, objects[k]))
-				}
+		p, err := bind(t, s, "T", q.Text)
+		if err != nil {
+			t.Errorf("%s: %v", q.Text, err)
+			continue
+		}
+		var got uint64
+		for k, o := range objects {
+			if p.Match(changeset.IntKey(int64(k)), o) {
+				got |= 1 << k
 			}
 		}
+		want, err := strconv.ParseUint(q.Mask, 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			k := bits.TrailingZeros64(got ^ want)
+			t.Errorf("%s: want %v for %s", q.Text, want>>k&1 == 1, values(p, objects[k]))
+		}
 	}
-	t.Logf("%d queries, %d refused, %d failures", len(queries), refused, failures)
 }
 
 // values shows what the object has in the fields that the predicate is about.
@@ -234,6 +241,8 @@ func values(p *query.Predicate, o *object.Object) string {
 		switch node := o.Fields[f].(type) {
 		case *object.List:
 			out = append(out, fmt.Sprintf("%s=%v", f, node.Items))
+		case *object.Object:
+			out = append(out, fmt.Sprintf("%s=%v", f, node.Fields["coordinates"]))
 		case *object.Set:
 			out = append(out, fmt.Sprintf("%s={%v}", f, node.Items))
 		default:
