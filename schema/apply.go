@@ -93,12 +93,12 @@ func checkTable(in *changeset.Instruction) error {
 	fail := func(reason, hint string) error {
 		return &ChangeError{Class: in.Class, Want: describeTable(in.Table), Reason: reason, Hint: hint}
 	}
-	if reason := badClassName(in.Class); reason != "" {
-		return fail(reason, "")
-	}
 	t := in.Table
 	if t == nil {
 		return fail("the class has no definition", "")
+	}
+	if reason := badClassName(in.Class, t.Kind); reason != "" {
+		return fail(reason, "")
 	}
 	switch t.Kind {
 	case changeset.Embedded:
@@ -106,9 +106,6 @@ func checkTable(in *changeset.Instruction) error {
 	case changeset.TopLevel, changeset.Asymmetric:
 	default:
 		return fail("the class is of an unknown kind", "")
-	}
-	if strings.Contains(in.Class, "$") || strings.HasPrefix(in.Class, "system.") {
-		return fail("MongoDB can't have a collection of this name", "")
 	}
 	if t.KeyField != KeyField {
 		return fail(fmt.Sprintf("the primary key is %q", t.KeyField), "synced classes must have the primary key "+KeyField)
@@ -120,7 +117,9 @@ func checkTable(in *changeset.Instruction) error {
 	return fail(fmt.Sprintf("the primary key is of type %v", t.KeyType), "it must be an int, string, objectid or uuid")
 }
 
-func badClassName(name string) string {
+// badClassName says why a class can't have the name, empty if it can. One that is
+// not embedded needs a name that its collection may have.
+func badClassName(name string, kind changeset.TableKind) string {
 	switch {
 	case name == "":
 		return "the class has no name"
@@ -128,6 +127,8 @@ func badClassName(name string) string {
 		return fmt.Sprintf("the name is longer than %d bytes", changeset.MaxClassName)
 	case !utf8.ValidString(name) || strings.Contains(name, "\x00"):
 		return "the name is not text"
+	case kind != changeset.Embedded && (strings.Contains(name, "$") || strings.HasPrefix(name, "system.")):
+		return "MongoDB can't have a collection of this name"
 	}
 	return ""
 }
@@ -275,11 +276,12 @@ func propertyOf(name string, c *changeset.Column) *Property {
 }
 
 // RestrictedChange is the text of the refusal of an additive change when
-// development mode is off, as the hosted service worded it.
+// development mode is off, as the hosted service worded it after its "Invalid
+// schema change (UPLOAD): ".
 func RestrictedChange(in *changeset.Instruction) string {
 	what := fmt.Sprintf("adding schema for Realm table %q", in.Class)
 	if in.Op == changeset.OpAddColumn && in.Column != nil {
 		what = fmt.Sprintf("adding %q column at field %q in schema %q", hostedTypeName(in.Column.Type), in.Field, in.Class)
 	}
-	return "Invalid schema change (UPLOAD): non-breaking schema change: " + what + ", schema changes from clients are restricted when developer mode is disabled"
+	return "non-breaking schema change: " + what + ", schema changes from clients are restricted when developer mode is disabled"
 }

@@ -97,12 +97,23 @@ AddColumn Task_notes.text type=3 nullable=1 coll=single
 	if task.Properties["flags"].Int32 {
 		t.Error("flags has 32 bits")
 	}
-	// Whatever a schema file says, devices may say.
+	checkLearned(t, s)
+}
+
+// checkLearned checks that devices may say whatever a schema file says.
+func checkLearned(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, s *Schema) {
+	t.Helper()
 	learned := &Schema{}
 	for _, in := range s.Instructions() {
-		if _, err := learned.Apply(&in); err != nil {
-			t.Error(err)
+		if changed, err := learned.Apply(&in); err != nil || !changed {
+			t.Fatalf("%v: changed %v, error %v", in, changed, err)
 		}
+	}
+	if got := printed(learned); got != printed(s) {
+		t.Fatalf("got\n%s\nwant\n%s", got, printed(s))
 	}
 }
 
@@ -120,6 +131,7 @@ func TestParseJSONProblems(t *testing.T) {
 		{name: "array", schema: `[]`, want: []string{":cannot unmarshal array"}},
 		{name: "no title", schema: `{"properties":{"_id":{"bsonType":"long"}}}`, want: []string{"/title:no name"}},
 		{name: "no properties", schema: `{"title":"T"}`, want: []string{"/properties:no primary key", "/properties:no properties"}},
+		{name: "bad title", schema: `{"title":"a$b","properties":{"_id":{"bsonType":"long"}}}`, want: []string{"/title:can't have a collection"}},
 		{name: "no key", schema: `{"title":"T","properties":{}}`, want: []string{"/properties:no primary key"}},
 		{name: "bad key", schema: `{"title":"T","properties":{"_id":{"bsonType":"double"}}}`, want: []string{`/properties/_id/bsonType:of type "double"`}},
 		{name: "bad required", schema: `{"title":"T","required":"x","properties":{"_id":{"bsonType":"long"}}}`,
@@ -278,6 +290,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		if changes := got.Diff(s); len(changes) > 0 || printed(got) != printed(s) {
 			t.Fatalf("changes: %v\ngot\n%s\nwant\n%s", changes, printed(got), printed(s))
 		}
+		checkLearned(t, got)
 		for name, c := range s.Classes {
 			if got.Class(name).CollectionName() != c.CollectionName() {
 				t.Fatalf("collection of %s: %q", name, got.Class(name).CollectionName())
@@ -368,6 +381,7 @@ func FuzzParseJSON(f *testing.F) {
 			}
 			return
 		}
+		checkLearned(t, s)
 		var files []JSONFile
 		for name, c := range s.Classes {
 			if c.Kind == changeset.Embedded {

@@ -99,7 +99,7 @@ func (p *jsonParser) open(f JSONFile) *jsonCollection {
 	if title == "" {
 		title = collection
 	}
-	if reason := badClassName(title); reason != "" {
+	if reason := badClassName(title, changeset.TopLevel); reason != "" {
 		p.fail(c.pointer+"/title", reason, "the title is the class's name")
 		return nil
 	}
@@ -283,7 +283,7 @@ func (p *jsonParser) embedded(out *Property, parent *Class, definition map[strin
 	if title == "" {
 		title = parent.Name + "_" + out.Name // as the hosted service named it
 	}
-	switch reason := badClassName(title); {
+	switch reason := badClassName(title, changeset.Embedded); {
 	case reason != "":
 		p.fail(pointer+"/title", reason, "the title is the embedded class's name")
 		return false
