@@ -103,4 +103,15 @@ func TestPrivateVersions(t *testing.T) {
 	if got := next(1); got != history.Stride+1 {
 		t.Errorf("after version 1: %d", got)
 	}
+
+	// A client file that has used up the numbers of a version gets a new version.
+	full := b.device()
+	full.attach(history.Cursors{Ident: full.ident, Download: history.Stride - 1, Latest: history.Stride - 1, LatestSalt: salt})
+	before, _ := b.file.Head()
+	if _, err := full.client.Private(b.ctx, 0, nil); err == nil {
+		t.Error("a number of the next version was handed out")
+	}
+	if after, _ := b.file.Head(); after != before+1 {
+		t.Errorf("head moved from %d to %d", before, after)
+	}
 }

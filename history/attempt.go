@@ -211,6 +211,8 @@ func (w *work) learn() error {
 				Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true,
 				Changeset: j.configure.schema.Instructions(),
 			})
+		case j.bump:
+			w.append(&Entry{Origin: ServerIdent, Timestamp: Timestamp(time.Now())})
 		case j.upload != nil:
 			if err := w.learnFrom(j); err != nil {
 				return err

@@ -204,7 +204,9 @@ func (c *Client) UploadCursor() Cursor {
 }
 
 // Private hands out the next private wire number after a history version, and
-// stores it, with the switch of views it numbers (nil if none), before it returns.
+// stores it, with the switch of views it numbers (nil if none), before it
+// returns. When the version has none left it makes a new version and fails: the
+// caller begins again, on top of that one.
 func (c *Client) Private(ctx context.Context, version uint64, sw *ViewSwitch) (uint64, error) {
 	c.mu.Lock()
 	wire := version*Stride + 1
@@ -213,7 +215,11 @@ func (c *Client) Private(ctx context.Context, version uint64, sw *ViewSwitch) (u
 	}
 	c.mu.Unlock()
 	if wire/Stride != version {
-		return 0, fmt.Errorf("version %d has no private number left", version)
+		// The next history version has numbers anew.
+		if err := c.file.submitAndWait(ctx, &job{bump: true}); err != nil {
+			return 0, err
+		}
+		return 0, fmt.Errorf("version %d has no private number left; the next version has", version)
 	}
 	set := bson.D{{Key: "private_version", Value: int64(wire / Stride)}, {Key: "private_item", Value: int64(wire % Stride)}}
 	update := bson.D{{Key: "$set", Value: set}}

@@ -38,6 +38,7 @@ type job struct {
 	ingest    *Ingest
 	queryable *queryableJob
 	configure *configureJob
+	bump      bool // append an empty entry
 
 	done func(error) // called once
 }
