@@ -132,6 +132,7 @@ func (l *layer) judgeSync(cfg *Config) {
 		if l.given("sync.queryable_fields") {
 			l.blame("sync.queryable_fields", "means nothing in partition mode", "remove it")
 		}
+		l.blame("sync.mode", partitionNotSupported, "set it to flexible")
 		return
 	}
 	for _, path := range []string{"sync.partition.key", "sync.partition.type"} {

@@ -20,6 +20,7 @@ const (
 	exampleTokenKeys        = "auth.token_keys: [{id: k1, secret: \"at least 32 random characters\"}]"
 	exampleProviders        = "for log-in without credentials write\n        auth: {providers: {anonymous: {}}}"
 	exampleMongoURI         = "write a connection string such as mongodb://localhost:27017/?replicaSet=rs0"
+	partitionNotSupported   = "this version does not mirror partitions into MongoDB"
 	permissionsNotSupported = "this version does not enforce permissions: every user could read and write everything"
 )
 
