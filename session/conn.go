@@ -21,6 +21,7 @@ import (
 type conn struct {
 	server *Server
 	ws     *websocket.Conn
+	socket *socket // below ws
 	codec  protocol.Codec
 	id     string
 	user   string
@@ -40,8 +41,8 @@ type conn struct {
 	highest int64 // highest session ident bound
 }
 
-func newConn(s *Server, ws *websocket.Conn, codec protocol.Codec, id, user string, log *slog.Logger) *conn {
-	c := &conn{server: s, ws: ws, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session)}
+func newConn(s *Server, ws *websocket.Conn, sock *socket, codec protocol.Codec, id, user string, log *slog.Logger) *conn {
+	c := &conn{server: s, ws: ws, socket: sock, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session)}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
@@ -314,6 +315,8 @@ func (c *conn) closeWith(code protocol.CloseCode, reason string) {
 // closeNow hangs up.
 func (c *conn) closeNow() {
 	c.cancel()
+	// First, or the library would wait out a closing handshake that is under way.
+	_ = c.socket.Close()
 	_ = c.ws.CloseNow()
 }
 

@@ -159,8 +159,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	w.Header().Set("Sec-WebSocket-Protocol", token)
 	w.Header().Set(RequestIDHeader, id)
-	ws, err := websocket.Accept(
-		hijackable{w, s.opts.IdleTimeout, s.opts.WriteTimeout}, r,
+	h := &hijackable{ResponseWriter: w, idleTimeout: s.opts.IdleTimeout, writeTimeout: s.opts.WriteTimeout}
+	ws, err := websocket.Accept(h, r,
 		// The token in the URL is the only credential, so no page can borrow a
 		// browser's; and clients' platforms send origins of all kinds.
 		&websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
@@ -173,7 +173,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// changes away.
 	ws.SetReadLimit(-1)
 
-	c := newConn(s, ws, codec, id, user, log.With("user", user, "protocol", codec.Version))
+	c := newConn(s, ws, h.socket, codec, id, user, log.With("user", user, "protocol", codec.Version))
 	switch {
 	case errors.Is(authErr, ErrUserRefused):
 		c.log.Info("user refused", "error", authErr)

@@ -94,7 +94,7 @@ func (s *session) run() {
 			}
 			continue
 		}
-		if !busy && !s.wait() {
+		if !busy && s.state != stateEnded && !s.wait() {
 			return
 		}
 	}

@@ -62,14 +62,15 @@ type hijackable struct {
 	http.ResponseWriter
 	idleTimeout  time.Duration
 	writeTimeout time.Duration
+	socket       *socket // set by Hijack
 }
 
-func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &socket{Conn: c, raw: rawOf(c), idleTimeout: h.idleTimeout, writeTimeout: h.writeTimeout}
-	rw.Writer.Reset(s)
-	return s, rw, nil
+	h.socket = &socket{Conn: c, raw: rawOf(c), idleTimeout: h.idleTimeout, writeTimeout: h.writeTimeout}
+	rw.Writer.Reset(h.socket)
+	return h.socket, rw, nil
 }
