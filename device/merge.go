@@ -174,9 +174,28 @@ func (f *File) mergeRun(run []protocol.DownloadEntry, undo *savepoint) error {
 		}
 	}
 	for i, e := range incoming {
+		if err := f.unappliable(e.Changeset); err != nil {
+			return fmt.Errorf("server version %d: %w", run[i].ServerVersion, err)
+		}
 		undo.keep(e.Changeset)
 		if err := f.store.Apply(e.Changeset); err != nil {
 			return fmt.Errorf("server version %d: %w", run[i].ServerVersion, err)
+		}
+	}
+	return nil
+}
+
+// unappliable finds what the shipped clients cannot apply although the rules
+// allow it: the erasure of null from a set that is not of mixed (trap 7.6).
+func (f *File) unappliable(cs changeset.Changeset) error {
+	for i := range cs {
+		in := &cs[i]
+		if in.Op != changeset.OpSetErase || !in.Value.IsNull() {
+			continue
+		}
+		sp, err := look(f.store, Place{Class: in.Class, Key: in.Key, Field: in.Field, Path: in.Path})
+		if err == nil && sp.prop.Type != changeset.Mixed {
+			return fmt.Errorf("SetErase of null from the set %s.%s", in.Class, in.Field)
 		}
 	}
 	return nil
