@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/isthmus-sync/isthmus/appservices"
+	"github.com/isthmus-sync/isthmus/config"
+)
+
+const (
+	// shutdownGrace is how long a shutdown waits for uploads to be committed and
+	// for devices to hang up.
+	shutdownGrace = 20 * time.Second
+
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second // of a whole request; a WebSocket has its own
+	keepAliveTimeout  = 2 * time.Minute
+	maxHeader         = 64 << 10 // bytes; tokens travel in URLs
+)
+
+// syncRoute is the path of the WebSocket.
+const syncRoute = "GET " + appservices.Base + "app/{app}/realm-sync"
+
+func newServe() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: "serve runs the server until SIGTERM or SIGINT; it then finishes what is being\n" +
+			"committed. A second signal ends it at once.",
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(path)
+			if err != nil {
+				return fmt.Errorf("configuration:\n%w", err)
+			}
+			logger := newLogger(cfg.Log, c.ErrOrStderr())
+			return run(c.Context(), cfg, logger, func(string) {})
+		},
+	}
+	c.Flags().StringVar(&path, "config", defaultConfig, "configuration file")
+	return c
+}
+
+// run serves until the context ends, then shuts down in order. When devices can
+// connect it calls ready with the address they connect to.
+func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready func(addr string)) error {
+	for _, w := range cfg.Warnings {
+		logger.Warn("configuration: "+w.Message, "place", w.Place.String(), "hint", w.Hint)
+	}
+	listener, err := net.Listen("tcp", cfg.Listen.Addr)
+	if err != nil {
+		return fmt.Errorf("listen.addr: %w", err)
+	}
+	defer listener.Close()
+	n, err := openNode(ctx, cfg, logger, listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer n.close()
+
+	servers := []*http.Server{n.httpServer(n.deviceRoutes())}
+	listeners := []net.Listener{listener}
+	if cfg.Admin.Addr != "" {
+		l, err := net.Listen("tcp", cfg.Admin.Addr)
+		if err != nil {
+			return fmt.Errorf("admin.addr: %w", err)
+		}
+		defer l.Close()
+		servers, listeners = append(servers, n.httpServer(n.admin)), append(listeners, l)
+	}
+
+	ingestCtx, stopIngest := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopIngest()
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.ingester.Run(ingestCtx) })
+	for i, server := range servers {
+		tls := i == 0 && cfg.Listen.TLS.Enabled()
+		group.Go(func() error { return serveHTTP(server, listeners[i], cfg.Listen.TLS, tls) })
+	}
+	group.Go(func() error {
+		<-groupCtx.Done() // a signal, or a server that failed
+		n.shutDown(servers)
+		stopIngest()
+		return nil
+	})
+	logger.Info("serving", "addr", listener.Addr().String(), "app", cfg.App.ID, "database", cfg.MongoDB.Database,
+		"node", n.name, "version", versionText())
+	ready(listener.Addr().String())
+	err = group.Wait()
+	if err == nil {
+		logger.Info("shut down")
+	}
+	return err
+}
+
+// deviceRoutes are what devices ask for, and what operators do unless that has
+// an address of its own.
+func (n *node) deviceRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(appservices.Base, n.login)
+	mux.Handle(syncRoute, n.sessions)
+	for _, path := range n.admin.Paths() {
+		if n.cfg.Admin.Addr == "" || path == "/logs" {
+			mux.Handle(path, n.admin) // errors that devices get link to /logs
+		}
+	}
+	return mux
+}
+
+func (n *node) httpServer(handler http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // a WebSocket begins with HTTP/1.1
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       keepAliveTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+func serveHTTP(server *http.Server, l net.Listener, files config.TLS, tls bool) error {
+	var err error
+	if tls {
+		err = server.ServeTLS(l, files.Cert, files.Key)
+	} else {
+		err = server.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve HTTP: %w", err)
+}
+
+// shutDown sends the devices away and waits until what they sent is committed.
+func (n *node) shutDown(servers []*http.Server) {
+	n.logger.Info("shutting down")
+	n.admin.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	var group errgroup.Group
+	group.Go(func() error { return n.sessions.Shutdown(ctx) })
+	for _, s := range servers {
+		group.Go(func() error { return s.Shutdown(ctx) })
+	}
+	if err := group.Wait(); err != nil {
+		n.logger.Warn("not everything ended in time", "error", err)
+	}
+}
