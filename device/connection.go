@@ -85,6 +85,13 @@ func (c *connection) add(s *session) bool {
 		c.mu.Unlock()
 		return false
 	}
+	s.joined = true
+	if s.leaving {
+		s.end()
+		c.mu.Unlock()
+		c.poke()
+		return true
+	}
 	c.sessions[s.ident] = s
 	c.checkToken = true
 	if c.socket != nil {

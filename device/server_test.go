@@ -28,7 +28,7 @@ type fakeServer struct {
 	mu       sync.Mutex
 	requests []string                         // method and path, in order
 	answers  map[string][]func() answer       // by method and path's end, taken one after the other; the last stays
-	sockets  map[string]chan *fakeSocket      // by user
+	sockets  map[string]meeting               // by user
 	upgrade  func(w http.ResponseWriter) bool // refuses the upgrade if it returns true
 	users    int
 	open     sync.WaitGroup
@@ -50,7 +50,7 @@ type fakeSocket struct {
 
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	s := &fakeServer{t: t, answers: map[string][]func() answer{}, sockets: map[string]chan *fakeSocket{}}
+	s := &fakeServer{t: t, answers: map[string][]func() answer{}, sockets: map[string]meeting{}}
 	s.http = httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.http.CloseClientConnections()
@@ -189,6 +189,12 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	user := tokenUser(r.URL.Query().Get("baas_at"))
+	select {
+	case s.of(user).wanted <- struct{}{}:
+	case <-r.Context().Done():
+		return
+	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{chosen}})
 	if err != nil {
 		return
@@ -197,7 +203,7 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 	fs := &fakeSocket{t: s.t, conn: conn, codec: codec, received: make(chan []byte, 4096), done: make(chan struct{})}
 	s.open.Add(1)
 	defer s.open.Done()
-	s.waiting(tokenUser(r.URL.Query().Get("baas_at"))) <- fs
+	s.of(user).accepted <- fs
 	defer close(fs.received)
 	for {
 		_, data, err := conn.Read(context.Background())
@@ -208,26 +214,41 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *fakeServer) waiting(user string) chan *fakeSocket {
+// meeting is where a user's connection meets the test that waits for it. The
+// server answers an upgrade only when the test wants the connection.
+type meeting struct {
+	wanted   chan struct{}
+	accepted chan *fakeSocket
+}
+
+func (s *fakeServer) of(user string) meeting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sockets[user] == nil {
-		s.sockets[user] = make(chan *fakeSocket, 64)
+	m, ok := s.sockets[user]
+	if !ok {
+		m = meeting{wanted: make(chan struct{}), accepted: make(chan *fakeSocket, 1)}
+		s.sockets[user] = m
 	}
-	return s.sockets[user]
+	return m
 }
 
 // socket waits for the user's next connection.
 func (s *fakeServer) socket(user string) *fakeSocket {
 	s.t.Helper()
+	m, timeout := s.of(user), time.After(testTimeout)
 	select {
-	case fs := <-s.waiting(user):
+	case <-m.wanted:
+	case <-timeout:
+		s.t.Fatalf("no connection of %s", user)
+	}
+	select {
+	case fs := <-m.accepted:
 		s.t.Cleanup(func() { fs.conn.CloseNow() })
 		return fs
-	case <-time.After(testTimeout):
-		s.t.Fatalf("no connection of %s", user)
-		return nil
+	case <-timeout:
+		s.t.Fatalf("the connection of %s failed", user)
 	}
+	return nil
 }
 
 // send sends a message as it is written on the wire.

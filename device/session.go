@@ -18,6 +18,7 @@ type session struct {
 	ended   chan struct{} // closed when the session is gone
 
 	queued  bool // the queue's
+	joined  bool // the connection has it
 	leaving bool // to be ended by UNBIND
 	over    bool // gone
 
@@ -108,6 +109,9 @@ func (s *session) leave() {
 		return
 	}
 	s.leaving = true
+	if !s.joined {
+		return // the connection will see
+	}
 	if c.socket == nil || !s.bound || s.errored && s.unbound {
 		c.forget(s)
 		return
@@ -127,7 +131,7 @@ func (s *session) abandon() {
 // to say. The order is that of the shipped clients.
 func (s *session) next() protocol.Message {
 	switch {
-	case s.over || s.unbound:
+	case !s.joined || s.over || s.unbound:
 		return nil
 	case !s.bound:
 		return s.sendBind()
