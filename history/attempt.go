@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -387,7 +388,7 @@ func (w *work) writeObjects() error {
 		if !o.changed {
 			continue
 		}
-		if states[ref.Class] == nil {
+		if !slices.Contains(classes, ref.Class) {
 			classes = append(classes, ref.Class)
 		}
 		st := &state{version: last, object: o.now}
@@ -403,12 +404,16 @@ func (w *work) writeObjects() error {
 				docs[ref.Class] = append(docs[ref.Class], write)
 			}
 		}
+		if o.now != nil || o.state.object != nil {
+			states[ref.Class] = append(states[ref.Class], stateModel(w.schema, ref, o.state, st))
+		}
 		o.state = st
-		states[ref.Class] = append(states[ref.Class], stateModel(w.schema, ref, st))
 	}
 	for _, class := range classes {
-		if _, err := w.f.store.states(class).BulkWrite(w.ctx, states[class], options.BulkWrite().SetOrdered(false)); err != nil {
-			return fmt.Errorf("write states of %s: %w", class, err)
+		if len(states[class]) > 0 {
+			if _, err := w.f.store.states(class).BulkWrite(w.ctx, states[class], options.BulkWrite().SetOrdered(false)); err != nil {
+				return fmt.Errorf("write states of %s: %w", class, err)
+			}
 		}
 		if len(docs[class]) == 0 {
 			continue

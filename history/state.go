@@ -116,19 +116,24 @@ func decodeState(s *schema.Schema, class string, raw bson.Raw) (changeset.Key, *
 	return key, &state{uint64(version), append([]byte(nil), fingerprint...), o}, nil
 }
 
-// stateModel is the write that makes an object's state be st.
-func stateModel(s *schema.Schema, ref changeset.ObjectRef, st *state) mongo.WriteModel {
+// stateModel is the write that makes an object's state be st instead of old.
+func stateModel(s *schema.Schema, ref changeset.ObjectRef, old, st *state) mongo.WriteModel {
 	id := KeyValue(ref.Key)
 	filter := bson.D{{Key: "_id", Value: id}}
 	if st.object == nil {
 		return mongo.NewDeleteOneModel().SetFilter(filter)
 	}
-	return mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(bson.D{
+	doc := bson.D{
 		{Key: "_id", Value: id},
 		{Key: "v", Value: int64(st.version)},
 		{Key: "h", Value: st.fingerprint},
 		{Key: "o", Value: encodeObject(s, ref, st.object)},
-	}).SetUpsert(true)
+	}
+	if old.object == nil {
+		// Half the work of an upsert. The head keeps other nodes from inserting it.
+		return mongo.NewInsertOneModel().SetDocument(doc)
+	}
+	return mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc)
 }
 
 // stateCache holds object states as of the head this node knows, absences
