@@ -3,6 +3,7 @@ package query
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,7 @@ func (b *binder) lookup(p property) (*field, error) {
 	if found == nil || p.rest || p.index || found.Type == changeset.Link || found.Collection == changeset.DictionaryOf {
 		return nil, refused
 	}
-	return &field{name: p.name, property: found}, nil
+	return newField(found), nil
 }
 
 // bound is an operand that was bound. Literals wait for the other operand's
@@ -223,8 +224,11 @@ func (b *binder) compare(c *comparison, left, right bound) (node, error) {
 		if k, ok := t.right.(constant); ok {
 			t.plain = true
 			t.nullIsLow = typ == changeset.String
-			t.plainNaN = typ == k.value.Type && (typ == changeset.Float || typ == changeset.Double)
+			t.plainNaN = typ == k.value.Type && isFloat(typ)
 		}
+	}
+	if left.source == nil && !c.relation.isText() {
+		t.mirror()
 	}
 	return t, nil
 }
@@ -282,7 +286,13 @@ func (b *binder) constant(l literal, typ changeset.Type) (changeset.Value, error
 		return v, nil
 	}
 	switch typ {
-	case changeset.Int, changeset.Mixed:
+	case changeset.Int:
+		v := intConstant(l.number)
+		if f := v.Float64(); v.Type == changeset.Double && f == math.Trunc(f) && math.Abs(f) < 1<<63 {
+			v = changeset.IntValue(int64(f)) // 1e3, as clients read it
+		}
+		return v, nil
+	case changeset.Mixed:
 		return intConstant(l.number), nil
 	case changeset.Float, changeset.Double:
 		if isInteger(l.number) {
@@ -382,5 +392,5 @@ func (b *binder) within(e *within) (node, error) {
 		coordinates == nil || coordinates.Type != changeset.Double || coordinates.Collection != changeset.ListOf {
 		return nil, refused
 	}
-	return &inside{&field{name: p.name, property: found}, e.shape}, nil
+	return &inside{newField(found), e.shape}, nil
 }

@@ -103,9 +103,12 @@ func orderDecimals(a, b changeset.Value) int {
 	case b.IsInfinite():
 		return -sa
 	}
+	ha, la, ea, _ := a.Decimal()
+	hb, lb, eb, _ := b.Decimal()
+	if ha == 0 && hb == 0 && ea == eb {
+		return sa * cmp.Compare(la, lb)
+	}
 	ca, cb := a.Coefficient(), b.Coefficient()
-	_, _, ea, _ := a.Decimal()
-	_, _, eb, _ := b.Decimal()
 	// Digits before the point decide, if they differ: this keeps powers small.
 	ma, mb := len(ca.String())+int(ea), len(cb.String())+int(eb)
 	if ma != mb {
@@ -130,9 +133,9 @@ func powerOfTen(n int64) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.
 
 // decimalSign returns -1, 0 or 1.
 func decimalSign(v changeset.Value) int {
-	_, _, _, negative := v.Decimal()
+	high, low, _, negative := v.Decimal()
 	switch {
-	case !v.IsInfinite() && v.Coefficient().Sign() == 0:
+	case !v.IsInfinite() && (high|low == 0 || high != 0 && v.Coefficient().Sign() == 0):
 		return 0
 	case negative:
 		return -1

@@ -16,7 +16,7 @@ type test struct {
 	quantifier  quantifier // unquantified when neither is many
 	relation    relation
 	fold        bool
-	plain       bool // a property that is no collection is compared with a constant
+	plain       bool // a property that is no collection is compared with a constant, in this order
 	nullIsLow   bool // null sorts below all (strings)
 	plainNaN    bool // NaN equals nothing and has no order, as IEEE 754 has it
 }
@@ -37,6 +37,20 @@ func visitSource(s source, fn func(*field)) {
 		visitSource(s.right, fn)
 	}
 }
+
+// mirror exchanges the two sides, unless the client would then compare nulls or
+// NaNs in another way.
+func (t *test) mirror() {
+	if f, ok := t.right.(*field); ok && !f.many() {
+		c, ok := t.left.(constant)
+		if ok && (f.typ() == changeset.String && t.relation.isOrder() || isFloat(f.typ()) && isFloat(c.value.Type)) {
+			return
+		}
+	}
+	t.left, t.right, t.relation = t.right, t.left, t.relation.reversed()
+}
+
+func isFloat(t changeset.Type) bool { return t == changeset.Float || t == changeset.Double }
 
 func (t *test) text() string {
 	relation := t.relation.String()
@@ -69,7 +83,7 @@ func listText(items []changeset.Value) string {
 	return "{" + strings.Join(slices.Compact(texts), ", ") + "}"
 }
 
-func (t *test) match(s *subject) bool {
+func (t *test) match(s subject) bool {
 	switch {
 	case t.left.many() && t.right.many():
 		return t.quantify(t.left, s, t.equalsAny)
@@ -83,7 +97,7 @@ func (t *test) match(s *subject) bool {
 	return t.holds(one(t.left, s), one(t.right, s))
 }
 
-func (t *test) quantify(src source, s *subject, holds func(changeset.Value) bool) bool {
+func (t *test) quantify(src source, s subject, holds func(changeset.Value) bool) bool {
 	wanted := t.quantifier != allOf // the outcome that ends the search
 	found := false
 	src.values(s, func(v changeset.Value) bool {
@@ -99,7 +113,7 @@ func (t *test) quantify(src source, s *subject, holds func(changeset.Value) bool
 // equalsAny reports whether v equals any of the right source's values.
 func (t *test) equalsAny(v changeset.Value) bool {
 	found := false
-	t.right.values(nil, func(c changeset.Value) bool {
+	t.right.values(subject{}, func(c changeset.Value) bool {
 		found = t.holds(v, c)
 		return !found
 	})

@@ -177,8 +177,7 @@ func coreNode(t testing.TB, v any) object.Node {
 	return nil
 }
 
-func bind(t testing.TB, s *schema.Schema, class, text string) (*query.Predicate, error) {
-	t.Helper()
+func bind(s *schema.Schema, class, text string) (*query.Predicate, error) {
 	q, err := query.Parse(text)
 	if err != nil {
 		return nil, err
@@ -212,7 +211,7 @@ func geoClass() *schema.Schema {
 func compareWithCore(t *testing.T, s *schema.Schema, objects []*object.Object, queries []coreQuery) {
 	t.Helper()
 	for _, q := range queries {
-		p, err := bind(t, s, "T", q.Text)
+		p, err := bind(s, "T", q.Text)
 		if err != nil {
 			t.Errorf("%s: %v", q.Text, err)
 			continue
@@ -228,7 +227,7 @@ func compareWithCore(t *testing.T, s *schema.Schema, objects []*object.Object, q
 			t.Fatal(err)
 		}
 		if got != want {
-			k := bits.TrailingZeros64(got ^ want)
+			k := trailingZeros(got ^ want)
 			t.Errorf("%s: want %v for %s", q.Text, want>>k&1 == 1, values(p, objects[k]))
 		}
 	}
@@ -251,3 +250,5 @@ func values(p *query.Predicate, o *object.Object) string {
 	}
 	return strings.Join(out, " ")
 }
+
+func trailingZeros(mask uint64) int { return bits.TrailingZeros64(mask) }

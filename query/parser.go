@@ -42,6 +42,7 @@ type parser struct {
 	at     int
 	closes map[int]int // index of "(" → index of its ")"
 	depth  int
+	sums   int // arithmetic operators in the comparison being read
 }
 
 // pair finds which parentheses belong together.
@@ -213,6 +214,7 @@ func isRelation(t token) bool {
 }
 
 func (p *parser) comparison() (expression, error) {
+	p.sums = 0
 	left, err := p.operand()
 	if err != nil {
 		return nil, err
@@ -244,12 +246,8 @@ func (p *parser) comparison() (expression, error) {
 		return nil, err
 	}
 	if c.in {
-		switch r := c.right.(type) {
-		case *list:
-		case property:
-			if r.quantifier != unquantified {
-				return nil, syntaxError(p.text, r.offset, "a quantifier can't follow IN")
-			}
+		switch c.right.(type) {
+		case *list, property:
 		default:
 			return nil, syntaxError(p.text, t.offset, "IN needs a list: {…} or a property that is one")
 		}
@@ -286,13 +284,13 @@ func (p *parser) operand() (operand, error) {
 
 func (p *parser) arithmetic(ops string, part func() (operand, error)) (operand, error) {
 	left, err := part()
-	for n := 0; err == nil; n++ {
+	for err == nil {
 		t := p.peek(0)
 		op, ok := arithmeticOf(t)
 		if !ok || strings.IndexByte(ops, op) < 0 {
 			return left, nil
 		}
-		if n == maxDepth {
+		if p.sums++; p.sums > maxDepth {
 			return nil, p.unexpected(fmt.Sprintf("more than %d operands to compute with", maxDepth))
 		}
 		p.take()

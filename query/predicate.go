@@ -59,18 +59,18 @@ func (p *Predicate) MatchesNone() bool { return p.root == node(truth(false)) }
 // primary key and on the properties that Fields names. A nil object satisfies
 // none.
 func (p *Predicate) Match(key changeset.Key, o *object.Object) bool {
-	return o != nil && p.root.match(&subject{key, o})
+	return o != nil && p.root.match(subject{key, o})
 }
 
 // node is a part of a predicate: a truth, *all, *some, *not, *test, *inside.
 type node interface {
-	match(*subject) bool
+	match(subject) bool
 	text() string         // the same for equivalent spellings
 	visit(func(f *field)) // calls the function with each field
 }
 
-func (t truth) match(*subject) bool { return bool(t) }
-func (t truth) visit(func(*field))  {}
+func (t truth) match(subject) bool { return bool(t) }
+func (t truth) visit(func(*field)) {}
 func (t truth) text() string {
 	if t {
 		return "TRUEPREDICATE"
@@ -83,7 +83,7 @@ func (t truth) text() string {
 type all struct{ terms []node }
 type some struct{ terms []node }
 
-func (a *all) match(s *subject) bool {
+func (a *all) match(s subject) bool {
 	for _, t := range a.terms {
 		if !t.match(s) {
 			return false
@@ -92,7 +92,7 @@ func (a *all) match(s *subject) bool {
 	return true
 }
 
-func (o *some) match(s *subject) bool {
+func (o *some) match(s subject) bool {
 	for _, t := range o.terms {
 		if t.match(s) {
 			return true
@@ -188,7 +188,7 @@ func normalTerms(terms []node, decides bool, inside func(node) []node) []node {
 
 type not struct{ term node }
 
-func (n *not) match(s *subject) bool { return !n.term.match(s) }
+func (n *not) match(s subject) bool  { return !n.term.match(s) }
 func (n *not) visit(fn func(*field)) { n.term.visit(fn) }
 func (n *not) text() string          { return "!(" + n.term.text() + ")" }
 
@@ -211,7 +211,7 @@ type inside struct {
 func (i *inside) visit(fn func(*field)) { fn(i.of) }
 func (i *inside) text() string          { return i.of.text() + " GEOWITHIN " + i.shape.String() }
 
-func (i *inside) match(s *subject) bool {
+func (i *inside) match(s subject) bool {
 	o, ok := s.object.Fields[i.of.name].(*object.Object)
 	if !ok {
 		return false

@@ -18,7 +18,7 @@ type subject struct {
 type source interface {
 	// values calls yield with each value until it returns false. A source that
 	// is not many has exactly one.
-	values(s *subject, yield func(changeset.Value) bool)
+	values(s subject, yield func(changeset.Value) bool)
 	// many reports whether there may be any number of values.
 	many() bool
 	// text is the same for the same source only.
@@ -26,16 +26,17 @@ type source interface {
 }
 
 // one returns the value of a source that is not many.
-func one(src source, s *subject) (out changeset.Value) {
+func one(src source, s subject) changeset.Value {
 	switch src := src.(type) {
 	case *field:
-		if src.property == nil {
-			return keyValue(s.key)
-		}
-		return single(s.object.Get(src.property))
+		return src.one(s)
 	case constant:
 		return src.value
 	}
+	return first(src, s)
+}
+
+func first(src source, s subject) (out changeset.Value) {
 	src.values(s, func(v changeset.Value) bool {
 		out = v
 		return false
@@ -48,6 +49,26 @@ type field struct {
 	name     string
 	property *schema.Property // nil for the primary key
 	keyType  changeset.Type   // of the primary key
+	initial  changeset.Value  // of a property that is no collection
+}
+
+func newField(p *schema.Property) *field {
+	f := &field{name: p.Name, property: p}
+	if !f.many() {
+		f.initial = single(object.Initial(p))
+	}
+	return f
+}
+
+// one returns the value of a field that is no collection.
+func (f *field) one(s subject) changeset.Value {
+	if f.property == nil {
+		return keyValue(s.key)
+	}
+	if node := s.object.Fields[f.name]; node != nil {
+		return single(node)
+	}
+	return f.initial
 }
 
 func (f *field) typ() changeset.Type {
@@ -61,12 +82,12 @@ func (f *field) many() bool { return f.property != nil && f.property.Collection 
 
 func (f *field) text() string { return strconv.Quote(f.name) }
 
-func (f *field) values(s *subject, yield func(changeset.Value) bool) {
+func (f *field) values(s subject, yield func(changeset.Value) bool) {
 	if !f.many() {
-		yield(one(f, s))
+		yield(f.one(s))
 		return
 	}
-	switch node := s.object.Get(f.property).(type) {
+	switch node := s.object.Fields[f.name].(type) {
 	case *object.List:
 		for _, item := range node.Items {
 			if !yield(single(item)) {
@@ -115,7 +136,7 @@ func (z *size) many() bool { return false }
 
 func (z *size) text() string { return z.of.text() + ".@size" }
 
-func (z *size) values(s *subject, yield func(changeset.Value) bool) {
+func (z *size) values(s subject, yield func(changeset.Value) bool) {
 	if !z.of.many() {
 		v := one(z.of, s)
 		if !v.IsNull() {
@@ -139,7 +160,7 @@ func (c constant) many() bool { return false }
 
 func (c constant) text() string { return valueText(c.value) }
 
-func (c constant) values(_ *subject, yield func(changeset.Value) bool) { yield(c.value) }
+func (c constant) values(_ subject, yield func(changeset.Value) bool) { yield(c.value) }
 
 // constants is a list literal.
 type constants struct{ items []changeset.Value }
@@ -148,7 +169,7 @@ func (c *constants) many() bool { return true }
 
 func (c *constants) text() string { return listText(c.items) }
 
-func (c *constants) values(_ *subject, yield func(changeset.Value) bool) {
+func (c *constants) values(_ subject, yield func(changeset.Value) bool) {
 	for _, v := range c.items {
 		if !yield(v) {
 			return
@@ -168,6 +189,6 @@ func (c *computed) text() string {
 	return "(" + c.left.text() + " " + string(c.op) + " " + c.right.text() + ")"
 }
 
-func (c *computed) values(s *subject, yield func(changeset.Value) bool) {
+func (c *computed) values(s subject, yield func(changeset.Value) bool) {
 	yield(compute(c.op, one(c.left, s), one(c.right, s)))
 }

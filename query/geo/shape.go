@@ -53,7 +53,11 @@ func NewPolygon(rings ...[]Point) (*Polygon, error) {
 				return nil, fmt.Errorf("%w: there is no place %v", ErrBadShape, point)
 			}
 		}
-		p.loops = append(p.loops, newLoop(ring))
+		l := newLoop(ring)
+		if len(l.vertices) < 3 {
+			return nil, fmt.Errorf("%w: a ring needs three different points", ErrBadShape)
+		}
+		p.loops = append(p.loops, l)
 	}
 	return p, nil
 }

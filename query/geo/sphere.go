@@ -39,7 +39,7 @@ func newLoop(ring []Point) loop {
 	var l loop
 	for _, p := range ring[:len(ring)-1] {
 		v := vectorOf(p)
-		if n := len(l.vertices); n == 0 || l.vertices[n-1] != v {
+		if n := len(l.vertices); n == 0 || l.vertices[n-1] != v && l.vertices[0] != v {
 			l.vertices = append(l.vertices, v)
 		}
 	}
