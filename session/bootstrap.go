@@ -60,8 +60,9 @@ func (s *session) walkTo(sn Snapshot) error {
 		if err != nil {
 			return err
 		}
+		later := replacements(entries, s.key.ident)
 		for _, e := range entries {
-			if err := s.pass(e); err != nil {
+			if err := s.pass(e, later); err != nil {
 				return err
 			}
 		}

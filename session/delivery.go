@@ -78,10 +78,18 @@ func (v *view) fateOf(t *history.Touched) fate {
 
 // project works out what an entry means to the view.
 func (v *view) project(e *history.Entry, s *schema.Schema) []byte {
+	return v.projectWithout(e, s, nil)
+}
+
+// projectWithout is project that leaves objects out.
+func (v *view) projectWithout(e *history.Entry, s *schema.Schema, without map[changeset.ObjectRef]bool) []byte {
 	fates := make(map[changeset.ObjectRef]fate, len(e.Objects))
 	whole := true
 	for i := range e.Objects {
 		f := v.fateOf(&e.Objects[i])
+		if without[e.Objects[i].Ref] {
+			f = fateNothing
+		}
 		fates[e.Objects[i].Ref] = f
 		whole = whole && f == fateSend
 	}

@@ -40,8 +40,9 @@ func (s *session) download() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	later := replacements(entries, s.key.ident)
 	for i, e := range entries {
-		if err := s.pass(e); err != nil {
+		if err := s.pass(e, later); err != nil {
 			return false, err
 		}
 		if s.outbox.bytes > downloadBytes && i+1 < len(entries) {
@@ -95,6 +96,8 @@ func (s *session) pass(e *history.Entry) error {
 		// For what its own entry causes, that entry counts as integrated.
 		integrated, origin = max(integrated, e.ClientVersion), history.ServerIdent
 		data = s.view.compensate(e, s.file.Schema())
+	} else if without := replacedLater(e, later); without != nil {
+		data = s.view.projectWithout(e, s.file.Schema(), without)
 	} else {
 		data = s.view.deliver(e, s.file.Schema())
 	}
