@@ -230,6 +230,7 @@ func (b *binder) compare(c *comparison, left, right bound) (node, error) {
 	if left.source == nil && !c.relation.isText() {
 		t.mirror()
 	}
+	t.makeIndex()
 	return t, nil
 }
 

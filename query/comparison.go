@@ -19,6 +19,26 @@ type test struct {
 	plain       bool // a property that is no collection is compared with a constant, in this order
 	nullIsLow   bool // null sorts below all (strings)
 	plainNaN    bool // NaN equals nothing and has no order, as IEEE 754 has it
+
+	// index has the constants of a long list, where to equal one of them is to
+	// be in it.
+	index map[changeset.Value]struct{}
+}
+
+// indexFrom is the length from which constants are looked up, not compared.
+const indexFrom = 8
+
+// makeIndex makes the index if it is of use.
+func (t *test) makeIndex() {
+	f, ok1 := t.left.(*field)
+	list, ok2 := t.right.(*constants)
+	if !ok1 || !ok2 || f.many() || !f.hasPlainEquality() || t.relation != equal || t.fold || t.quantifier == allOf || len(list.items) < indexFrom {
+		return
+	}
+	t.index = make(map[changeset.Value]struct{}, len(list.items))
+	for _, v := range list.items {
+		t.index[v] = struct{}{}
+	}
 }
 
 func (t *test) visit(fn func(*field)) {
@@ -85,6 +105,9 @@ func listText(items []changeset.Value) string {
 
 func (t *test) match(s subject) bool {
 	switch {
+	case t.index != nil:
+		_, found := t.index[one(t.left, s)]
+		return found == (t.quantifier == anyOf)
 	case t.left.many() && t.right.many():
 		return t.quantify(t.left, s, t.equalsAny)
 	case t.left.many():

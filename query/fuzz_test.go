@@ -73,6 +73,7 @@ func BenchmarkMatch(b *testing.B) {
 		`ANY tags == "urgent"`,
 		`dec > 1.4`,
 		`s CONTAINS[c] "BRIEN"`,
+		`a IN {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}`,
 	} {
 		p, err := bind(s, "Task", text)
 		if err != nil {

@@ -124,6 +124,10 @@ func TestMatch(t *testing.T) {
 		// Lists and sets.
 		{`ALL tags != "z"`, true}, {`NONE tags == "x"`, false}, {`ALL nums BETWEEN {1, 5}`, true}, {`ANY nums > 4`, true}, {`nums == 5`, true},
 		{`ALL nums IN {1, 5, 7}`, true}, {`ANY tags IN {"q", "y"}`, true}, {`NONE tags IN {"q"}`, true}, {`a IN nums`, true}, {`ALL nums == a`, false},
+		{`a IN {9, 8, 7, 6, 5, 4, 3, 2, 1}`, true}, {`b IN {9, 8, 7, 6, 5, 4, 3, 2, 1}`, false}, {`b IN {9, 8, 7, 6, 5, 4, 3, 2, 1, 0.0}`, true},
+		{`NONE {9, 8, 7, 6, 5, 4, 3, 2, 1} == a`, false}, {`NONE {9, 8, 7, 6, 5, 4, 3, 2, 1} == b`, true},
+		{`ni IN {9, 8, 7, 6, 5, 4, 3, 2, 1, NULL}`, true}, {`ALL {1, 1, 1, 1, 1, 1, 1, 1, 1} == a`, true},
+		{`d IN {9, 8, 7, 6, 5, 4, 3, 2, 0.1}`, true}, {`mx IN {9, 8, 7, 6, 5, 4, 3, 2, "5"}`, true},
 		{`{1, 2} == a`, true}, {`a > ALL {0, -1}`, true}, {`a != {1}`, false},
 
 		// Keys and absent properties.
