@@ -87,8 +87,9 @@ func (s *session) flushQuiet() error {
 }
 
 // pass moves the cursor over a history entry, and puts into the outbox what the
-// client is to see of it: one changeset with the entry's version, or none.
-func (s *session) pass(e *history.Entry) error {
+// client is to see of it: one changeset with the entry's version, or none. later
+// holds the objects that history after it replaces for the client.
+func (s *session) pass(e *history.Entry, later map[changeset.ObjectRef]replacement) error {
 	own := e.Origin == s.key.ident
 	integrated, origin := s.integrated, e.Origin
 	var data []byte
