@@ -201,6 +201,7 @@ type owner interface {
 	fail(err error)                        // the session is inactive
 	downloadCompleted(s *session)          // the newest MARK is answered
 	resetRequired(s *session, cause error) // the server wants a client reset
+	restart(s *session)                    // another session is to take over
 }
 
 // attach makes a session for a file on the connection where it belongs. begin

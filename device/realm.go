@@ -123,6 +123,25 @@ func (r *Realm) Resume() error {
 	return err
 }
 
+// restart lets a new session take over. The connection's lock is held.
+func (r *Realm) restart(s *session) {
+	r.client.spawn(func() {
+		r.mu.Lock()
+		current := r.session == s
+		if current {
+			r.session = nil
+		}
+		r.mu.Unlock()
+		if !current {
+			return
+		}
+		s.leave()
+		if err := r.Resume(); err != nil {
+			r.addError(err)
+		}
+	})
+}
+
 // Errors returns the errors that the app has been told of so far, oldest first:
 // *Violation, *ServerError, *CompensatingWriteError and others.
 func (r *Realm) Errors() []error {

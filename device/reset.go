@@ -113,6 +113,7 @@ func (d *freshDownload) downloadCompleted(*session)            { d.update(func()
 func (d *freshDownload) addError(err error)                    { d.fail(err) }
 func (d *freshDownload) fail(err error)                        { d.update(func() { d.failure = err }) }
 func (d *freshDownload) resetRequired(_ *session, cause error) { d.fail(cause) }
+func (d *freshDownload) restart(*session)                      {} // it goes on as it is
 
 // wait waits until a condition holds.
 func (d *freshDownload) wait(ctx context.Context, condition func() (bool, error)) error {

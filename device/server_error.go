@@ -101,8 +101,8 @@ func (s *session) delay(m *protocol.JSONError) time.Duration {
 	return s.backoff.delay(m.Code.String(), m.Backoff, second)
 }
 
-// refresh fetches a new token, and the location, and then binds the session
-// again at once.
+// refresh fetches a new token, and then binds the session again at once. With a
+// new location the SDK starts another session as well.
 func (s *session) refresh(location bool) {
 	c := s.conn
 	c.client.spawn(func() {
@@ -121,6 +121,9 @@ func (s *session) refresh(location bool) {
 		}
 		s.retry = true
 		s.resumeNow()
+		if location {
+			s.owner.restart(s)
+		}
 	})
 }
 
