@@ -96,13 +96,13 @@ type Server struct {
 	ctx    context.Context // ends when the server is shut down
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	closing  bool
-	conns    map[*conn]struct{}
-	attached map[clientFile]*session
-	watched  map[string]bool
-	served   sync.WaitGroup // connections
-	watchers sync.WaitGroup
+	mu         sync.Mutex
+	closing    bool
+	conns      map[*conn]struct{}
+	attached   map[clientFile]*session
+	watched    map[string]bool
+	served     sync.WaitGroup // connections
+	background sync.WaitGroup // begun under mu, while not closing
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -271,21 +271,18 @@ func (s *Server) Stats() Stats {
 
 // Disconnect closes the connections of a user: with protocol.CloseAuthExpired
 // when the user's sessions were revoked, with protocol.CloseForbidden when the
-// user was disabled or deleted.
+// user was disabled or deleted. It does not wait until they have ended.
 func (s *Server) Disconnect(user string, code protocol.CloseCode) {
 	s.mu.Lock()
-	var conns []*conn
+	defer s.mu.Unlock()
+	if s.closing {
+		return
+	}
 	for c := range s.conns {
 		if c.user == user {
-			conns = append(conns, c)
+			s.background.Go(func() { c.closeWith(code, "session ended by the server") })
 		}
 	}
-	s.mu.Unlock()
-	var wait sync.WaitGroup
-	for _, c := range conns {
-		wait.Go(func() { c.closeWith(code, "session ended by the server") })
-	}
-	wait.Wait()
 }
 
 // Shutdown tells every client to come back soon, each at another time, and waits
@@ -321,7 +318,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.cancel()
-	s.watchers.Wait()
+	s.background.Wait()
 	return err
 }
 
@@ -341,7 +338,7 @@ func (s *Server) watch(f File) {
 		return
 	}
 	s.watched[f.Name()] = true
-	s.watchers.Go(func() {
+	s.background.Go(func() {
 		wakeups, cancel := s.opts.Presence.Subscribe(f.Name())
 		defer cancel()
 		for {

@@ -306,7 +306,7 @@ func (p *phone) integrate(m *protocol.Download) *protocol.Download {
 	}
 	server, client := old.DownloadServer, old.DownloadClient
 	for _, e := range m.Entries {
-		steady := m.Batch == protocol.SteadyState
+		steady := !p.codec.Flexible || m.Batch == protocol.SteadyState && p.codec.Version == protocol.MaxVersion
 		switch {
 		case e.Origin == 0, e.Origin == p.ident.File:
 			p.t.Errorf("entry breaks rule 9: origin %d", e.Origin)
@@ -319,7 +319,7 @@ func (p *phone) integrate(m *protocol.Download) *protocol.Download {
 		}
 		server, client = e.ServerVersion, e.ClientVersion
 	}
-	if m.Batch != protocol.MoreToCome {
+	if !p.codec.Flexible || m.Batch != protocol.MoreToCome {
 		p.at = now
 		p.version++ // integrating is a commit
 	}
