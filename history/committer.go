@@ -41,6 +41,11 @@ type job struct {
 	bump      bool // append an empty entry
 
 	done func(error) // called once
+
+	// An upload that met a foreign write waits until then, or until hints have
+	// been committed since: ingests counts them. Zero if it met none.
+	patience time.Time
+	ingests  int
 }
 
 type uploadJob struct {
@@ -156,10 +161,10 @@ func (f *File) wakeCommitter() {
 // takeBatch takes jobs that fit one commit, at least one; nil when none waits.
 func (f *File) takeBatch() []*job {
 	f.mu.Lock()
-	ready, waiting := f.sortHeld(f.jobs)
+	ready, waiting := f.sortWaiting(f.jobs)
 	var hopeless []*job
 	if f.closed {
-		// What waits for a held class would wait for ever.
+		// What waits may wait for long.
 		hopeless, waiting = waiting, nil
 	}
 	entries, bytes, n := 0, 0, 0
@@ -178,19 +183,6 @@ func (f *File) takeBatch() []*job {
 		j.done(ErrClosed)
 	}
 	return ready[:n:n]
-}
-
-// takeIngest takes an ingest job out of the queue, out of turn.
-func (f *File) takeIngest() *job {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, j := range f.jobs {
-		if j.ingest != nil {
-			f.jobs = append(f.jobs[:i:i], f.jobs[i+1:]...)
-			return j
-		}
-	}
-	return nil
 }
 
 // commitLoop is the committer.
@@ -236,6 +228,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			for _, j := range b.jobs {
 				j.done(nil)
 			}
+			f.countIngests(b.jobs)
 			return
 		case errors.Is(err, errHeadMoved):
 			if err := f.loadTail(ctx); err != nil {
@@ -252,8 +245,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		case errors.As(err, &refusal):
 			b.refused[refusal.Ref] = refusal.Reason
 		case errors.As(err, &foreign):
-			f.awaitHints(ctx, b)
-			b.onTheSpot = true
+			f.setAside(b, foreign.ref)
 		case errors.As(err, &erasure):
 			if err := f.holdClass(ctx, b, erasure); err != nil {
 				f.log.Warn("holding a class fails; will try again", "class", erasure.class, "error", err)
@@ -282,11 +274,22 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 	}
 }
 
+// countIngests notes that hints were committed: uploads that wait for some look
+// whether they were theirs.
+func (f *File) countIngests(jobs []*job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range jobs {
+		if j.ingest != nil {
+			f.ingests++
+		}
+	}
+}
+
 // batchState is what attempts at one batch hand on to each other.
 type batchState struct {
-	jobs      []*job
-	refused   map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
-	onTheSpot bool                           // foreign writes met are ingested at once
+	jobs    []*job
+	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
 }
 
 // jobError says that one job is at fault.
@@ -327,25 +330,48 @@ func (e *foreignWriteError) Error() string {
 	return fmt.Sprintf("foreign write to %s %v is not ingested yet", e.ref.Class, e.ref.Key)
 }
 
-// awaitHints waits shortly for the change stream to tell of a foreign write that
-// an upload has met: the event brings the time at which it was made.
-func (f *File) awaitHints(ctx context.Context, b *batchState) {
-	timeout := time.NewTimer(f.store.opts.HintWait)
-	defer timeout.Stop()
-	for {
-		if j := f.takeIngest(); j != nil {
-			b.jobs = append([]*job{j}, b.jobs...)
-			return
-		}
-		select {
-		case <-f.wake:
-		case <-timeout.C:
-			f.wakeCommitter()
-			return
-		case <-ctx.Done():
-			return
+// setAside puts back the uploads that touch an object which somebody else has
+// written, until the change stream tells when, or patience ends. Then they are
+// let in, and the write is ingested on the spot.
+func (f *File) setAside(b *batchState, ref changeset.ObjectRef) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	until := time.Now().Add(f.store.opts.HintWait)
+	for _, j := range b.jobs {
+		if j.patience.IsZero() && j.touches(ref) {
+			j.patience, j.ingests = until, f.ingests
 		}
 	}
+	var back []*job
+	b.jobs, back = f.sortWaiting(b.jobs)
+	f.jobs = append(back, f.jobs...)
+	time.AfterFunc(f.store.opts.HintWait, f.wakeCommitter)
+}
+
+// touches reports whether an upload is about an object.
+func (j *job) touches(ref changeset.ObjectRef) bool {
+	if j.upload == nil {
+		return false
+	}
+	for i := range j.upload.Entries {
+		for k := range j.upload.Entries[i].Changeset {
+			if in := &j.upload.Entries[i].Changeset[k]; !in.Op.IsSchema() && in.Object() == ref {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayIngest reports whether a foreign write to an object may be ingested on the
+// spot: all uploads that touch it have waited for it.
+func (b *batchState) mayIngest(ref changeset.ObjectRef) bool {
+	for _, j := range b.jobs {
+		if j.patience.IsZero() && j.touches(ref) {
+			return false
+		}
+	}
+	return true
 }
 
 // dropDetached answers the jobs of clients that were taken over elsewhere.

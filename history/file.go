@@ -41,6 +41,7 @@ type File struct {
 	holds     map[string]Hold  // replaced, never changed
 	dirty     map[*Client]bool // progress not yet durable
 	jobs      []*job
+	ingests   int // committed batches of hints
 	closed    bool
 
 	states *stateCache          // only under advance

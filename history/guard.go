@@ -192,22 +192,21 @@ func (f *File) holdClass(ctx context.Context, b *batchState, e *massErasureError
 	// Jobs that touch the class go back to wait.
 	f.mu.Lock()
 	var back []*job
-	b.jobs, back = f.sortHeld(b.jobs)
+	b.jobs, back = f.sortWaiting(b.jobs)
 	f.jobs = append(back, f.jobs...)
 	f.mu.Unlock()
 	return nil
 }
 
-// sortHeld splits jobs into those that can be committed and those that wait for
-// a held class: uploads that touch it, and what the same clients sent after
-// them. The caller holds mu.
-func (f *File) sortHeld(jobs []*job) (ready, waiting []*job) {
-	if len(f.holds) == 0 {
-		return jobs, nil
-	}
+// sortWaiting splits jobs into those that can be committed and those that wait:
+// uploads that touch a held class or have met a foreign write, and what the same
+// clients sent after them. The caller holds mu.
+func (f *File) sortWaiting(jobs []*job) (ready, waiting []*job) {
+	now := time.Now()
 	blocked := map[*Client]bool{}
 	for _, j := range jobs {
-		if j.upload != nil && (blocked[j.upload.client] || f.touchesHeld(j)) {
+		patient := j.patience.After(now) && j.ingests == f.ingests
+		if j.upload != nil && (patient || blocked[j.upload.client] || f.touchesHeld(j)) {
 			blocked[j.upload.client] = true
 			waiting = append(waiting, j)
 		} else {

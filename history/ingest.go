@@ -53,6 +53,9 @@ func (f *File) Ingest(ctx context.Context, in *Ingest) error {
 // takeForeign appends entries for the foreign writes that the loaded documents
 // show.
 func (w *work) takeForeign() error {
+	if err := w.fillNew(); err != nil {
+		return err
+	}
 	m := w.f.store.opts.Mirror
 	type group struct {
 		time uint64
@@ -93,7 +96,7 @@ func (w *work) takeForeign() error {
 		if _, hinted := at[ref]; hinted || !o.isForeign(m, w.schema) {
 			continue
 		}
-		if !w.batch.onTheSpot {
+		if !w.batch.mayIngest(ref) {
 			return &foreignWriteError{ref}
 		}
 		if o.doc == nil {
