@@ -401,6 +401,10 @@ func (tx *Tx) Forge(cs ...changeset.Instruction) {
 	}
 }
 
+// Len returns how many instructions the transaction has so far. One that ends
+// with none uploads nothing.
+func (tx *Tx) Len() int { return len(tx.out) }
+
 // Object returns an object as the transaction has it, nil if there is none. It
 // must not be changed.
 func (tx *Tx) Object(class string, key changeset.Key) *object.Object {
