@@ -23,6 +23,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
+	"github.com/isthmus-sync/isthmus/internal/abandoned"
 	"github.com/isthmus-sync/isthmus/internal/mongod"
 )
 
@@ -131,11 +132,28 @@ func drop(ctx context.Context, name string) error {
 		if !belongs(n, name) {
 			continue
 		}
-		if err := shared.client.Database(n).Drop(ctx); err != nil {
+		if err := dropOne(ctx, n); err != nil {
 			return fmt.Errorf("drop database %s: %w", n, err)
 		}
 	}
 	return nil
+}
+
+// dropOne drops a database. It waits for open transactions in it: one that a
+// killed process has left is ended after a while.
+func dropOne(ctx context.Context, name string) error {
+	const while = time.Second
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 2*while)
+		err := shared.client.Database(name).Drop(attempt)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if _, err := abandoned.End(ctx, shared.client, "", while); err != nil {
+			return err
+		}
+	}
 }
 
 // belongs says whether a database is the test's or one made beside it:
