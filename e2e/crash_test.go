@@ -162,7 +162,9 @@ func TestEndsInTheMiddleOfUploads(t *testing.T) {
 			}
 			writer.upload()
 			expectStream(t, b, n)
-			converge(t, b, writer, reader)
+			becomeEqual(t, b, writer, reader)
+			writer.unharmed()
+			reader.unharmed()
 		})
 	}
 }

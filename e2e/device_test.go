@@ -173,9 +173,40 @@ func (d *device) untroubled() {
 	}
 }
 
+// unharmed checks that the library has reported no more to the app than that
+// it could not connect for a while.
+func (d *device) unharmed() {
+	d.t.Helper()
+	events, err := d.realm.Errors(within(d.t))
+	if err != nil {
+		d.t.Fatalf("%s: errors: %v", d.name, err)
+	}
+	for _, e := range events {
+		if e.Event != "sync_error" || e.Fatal || e.ResetRequested || e.Code != errConnectFailed && e.Code != errConnectionClosed {
+			d.t.Errorf("%s was told of: %+v", d.name, e)
+		}
+	}
+}
+
+// The library's numbers for errors that a server that is away causes.
+const (
+	errConnectionClosed = 1006
+	errConnectFailed    = 1034
+)
+
 // converge waits until all devices and the documents of their classes are the
 // same, and the devices were told of no error.
 func converge(t testing.TB, b *bridge, devices ...*device) {
+	t.Helper()
+	becomeEqual(t, b, devices...)
+	for _, d := range devices {
+		d.untroubled()
+	}
+}
+
+// becomeEqual waits until all devices and the documents of their classes are
+// the same.
+func becomeEqual(t testing.TB, b *bridge, devices ...*device) {
 	t.Helper()
 	eventually(t, func(ctx context.Context) error {
 		want, err := documents(ctx, b, devices[0].schema)
@@ -193,7 +224,4 @@ func converge(t testing.TB, b *bridge, devices ...*device) {
 		}
 		return nil
 	})
-	for _, d := range devices {
-		d.untroubled()
-	}
 }

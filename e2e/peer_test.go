@@ -111,6 +111,12 @@ func receive[M protocol.Message](p *peer) M {
 	}
 }
 
+// receiveError returns the next error, skipping other messages.
+func receiveError(p *peer) *protocol.JSONError {
+	p.t.Helper()
+	return receive[*protocol.JSONError](p)
+}
+
 // closeCode waits for the end of the connection and returns its close code, -1
 // for an end without one.
 func closeCode(ctx context.Context, socket *websocket.Conn) int {

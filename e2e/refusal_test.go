@@ -51,6 +51,12 @@ func TestBadMessages(t *testing.T) {
 	b := startBridge(t)
 	witness := &bystander{device: subscribed(t, b, "bystander", taskSchema), b: b}
 
+	session, err := witness.realm.Session(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ident := int64(session.Ident)
+
 	encode := func(instructions ...changeset.Instruction) []byte {
 		return changeset.Encode(changeset.Changeset(instructions))
 	}
@@ -63,10 +69,10 @@ func TestBadMessages(t *testing.T) {
 		session int64
 	}{
 		{"unknown keyword", func(p *peer) { p.sendRaw([]byte("dance 1\n")) }, 102, 0},
-		{"no keyword", func(p *peer) { p.sendRaw([]byte{0xff, 0, 0xfe}) }, 103, 0},
-		{"empty message", func(p *peer) { p.sendRaw(nil) }, 103, 0},
+		{"no keyword", func(p *peer) { p.sendRaw([]byte{0xff, 0, 0xfe}) }, 102, 0},
+		{"empty message", func(p *peer) { p.sendRaw(nil) }, 102, 0},
 		{"header that does not parse", func(p *peer) { p.sendRaw([]byte("mark 1 x\n")) }, 103, 0},
-		{"header without an end", func(p *peer) { p.sendRaw(bytes.Repeat([]byte("1 "), 4096)) }, 103, 0},
+		{"header without an end", func(p *peer) { p.sendRaw(append([]byte("mark "), bytes.Repeat([]byte("1 "), 4096)...)) }, 103, 0},
 		{"size that overflows", func(p *peer) { p.sendRaw([]byte("bind 1 99999999999999999999 0 1 0\n")) }, 103, 0},
 		{"size above the body", func(p *peer) { p.sendRaw([]byte("bind 1 1000000000 0 1 0\n{}")) }, 103, 0},
 		{"unknown session", func(p *peer) { p.send(&protocol.Mark{Session: 7, Request: 1}) }, 106, 0},
@@ -79,10 +85,14 @@ func TestBadMessages(t *testing.T) {
 		{"body that does not inflate", func(p *peer) { p.bind(); p.sendRaw([]byte("upload 1 1 100 4 2 0 0\nabcd")) }, 110, 0},
 		{"changeset entry that does not parse", func(p *peer) { p.bind(); p.sendRaw([]byte("upload 1 0 5 0 2 0 0\nx 0 0")) }, 111, 0},
 		{"changeset longer than its body", func(p *peer) { p.bind(); p.sendRaw([]byte("upload 1 0 12 0 2 0 0\n2 0 0 0 99 ab")) }, 112, 0},
-		{"foreign file ident", func(p *peer) {
+		{"file ident of nobody", func(p *peer) {
 			p.send(&protocol.Bind{Session: 1})
-			p.send(&protocol.ClientIdent{Session: 1, File: 2, Salt: 12345, Query: "{}"})
+			p.send(&protocol.ClientIdent{Session: 1, File: 1 << 40, Salt: 12345, Query: "{}"})
 		}, 208, 1},
+		{"file ident of another device, with a guessed salt", func(p *peer) {
+			p.send(&protocol.Bind{Session: 1})
+			p.send(&protocol.ClientIdent{Session: 1, File: ident, Salt: 12345, Query: "{}"})
+		}, 211, 1},
 		{"changeset that does not decode", func(p *peer) { p.bind(); p.upload([]byte{0x3f, 0, 0xff, 0xff, 0xff}) }, 212, 1},
 		{"unknown class", func(p *peer) {
 			p.bind()
@@ -110,7 +120,7 @@ func TestBadMessages(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPeer(t, b)
 			test.say(p)
-			failure := receive[*protocol.JSONError](p)
+			failure := receiveError(p)
 			if failure.Code != test.code || failure.Session != test.session {
 				t.Errorf("got error %d of session %d (%s), want %d of session %d",
 					failure.Code, failure.Session, failure.Message, test.code, test.session)
@@ -132,7 +142,7 @@ func TestTwoSessionsOfOneConnection(t *testing.T) {
 	ident := receive[*protocol.ServerIdent](p)
 	p.send(&protocol.ClientIdent{Session: 2, File: ident.File, Salt: ident.Salt, Query: "{}"})
 	p.upload([]byte{0x3f, 0, 0xff, 0xff, 0xff})
-	if failure := receive[*protocol.JSONError](p); failure.Session != 1 {
+	if failure := receiveError(p); failure.Session != 1 {
 		t.Fatalf("error %d of session %d, want it of session 1", failure.Code, failure.Session)
 	}
 	p.send(&protocol.Mark{Session: 2, Request: 1})
@@ -189,14 +199,9 @@ func TestUnsupportedProtocols(t *testing.T) {
 		if socket == nil {
 			t.Fatalf("the upgrade was refused with status %d, want error 113, which the app is shown", status)
 		}
-		_, data, err := socket.Read(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := codec.ParseServer(data)
-		failure, ok := m.(*protocol.JSONError)
-		if err != nil || !ok || failure.Code != 113 {
-			t.Errorf("got %q, want error 113", firstLine(data))
+		failure := receiveError(&peer{t, socket})
+		if failure.Code != 113 || failure.Session != 0 {
+			t.Errorf("got error %d of session %d, want 113 of the connection", failure.Code, failure.Session)
 		}
 	})
 }
