@@ -340,9 +340,6 @@ func (c *connection) lost(l loss) {
 		if !over && l.err != nil {
 			s.connectionFailed(l)
 		}
-		if l.refreshLocation && !over {
-			s.owner.restart(s)
-		}
 		s.disconnectedNow()
 	}
 	switch {
