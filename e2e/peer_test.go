@@ -14,9 +14,6 @@ import (
 	"github.com/isthmus-sync/isthmus/protocol"
 )
 
-// codec is what peers speak.
-var codec = protocol.Codec{Version: protocol.MaxVersion, Flexible: true}
-
 // anonymousToken logs a new anonymous user in by hand and returns the access token.
 func anonymousToken(t testing.TB, b *bridge) string {
 	t.Helper()
@@ -63,6 +60,7 @@ func dial(t testing.TB, b *bridge, token string, offer []string) (*websocket.Con
 type peer struct {
 	t      testing.TB
 	socket *websocket.Conn
+	codec  protocol.Codec
 }
 
 func newPeer(t testing.TB, b *bridge) *peer {
@@ -71,7 +69,7 @@ func newPeer(t testing.TB, b *bridge) *peer {
 	if socket == nil {
 		t.Fatalf("the upgrade was refused with status %d", status)
 	}
-	return &peer{t, socket}
+	return &peer{t, socket, protocol.Codec{Version: protocol.MaxVersion, Flexible: true}}
 }
 
 func (p *peer) sendRaw(data []byte) {
@@ -83,7 +81,7 @@ func (p *peer) sendRaw(data []byte) {
 
 func (p *peer) send(m protocol.Message) {
 	p.t.Helper()
-	data, err := codec.Append(nil, m)
+	data, err := p.codec.Append(nil, m)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -98,7 +96,7 @@ func receive[M protocol.Message](p *peer) M {
 		if err != nil {
 			p.t.Fatalf("waiting for a %T: %v", *new(M), err)
 		}
-		m, err := codec.ParseServer(data)
+		m, err := p.codec.ParseServer(data)
 		if err != nil {
 			p.t.Fatalf("the bridge sent %q: %v", firstLine(data), err)
 		}
