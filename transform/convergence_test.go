@@ -138,7 +138,7 @@ func TestConvergence(t *testing.T) {
 func TestDefectsAreReported(t *testing.T) {
 	for _, e := range append(enumerations, defective...) {
 		t.Run(e.name, func(t *testing.T) {
-			base, cases, diverged, failed, reported := e.baseReplica(t), 0, 0, 0, 0
+			base, cases, diverged, refused, failed, reported := e.baseReplica(t), 0, 0, 0, 0, 0
 			e.sessions(func(s *session) {
 				if t.Failed() {
 					return
@@ -148,7 +148,10 @@ func TestDefectsAreReported(t *testing.T) {
 				if len(w.server.defects) > 0 {
 					reported++
 				}
-				if err != nil || len(w.failed) > 0 {
+				if err != nil {
+					refused++
+				}
+				if len(w.failed) > 0 {
 					failed++
 				}
 				bad, complaint := w.unreported(err)
@@ -159,7 +162,8 @@ func TestDefectsAreReported(t *testing.T) {
 					t.Errorf("%v\n%s", s, complaint)
 				}
 			})
-			t.Logf("%d sessions: %d with a report, %d diverged, %d failed", cases, reported, diverged, failed)
+			t.Logf("%d sessions: %d with a report; in %d peers diverged, in %d a download and in %d an upload failed",
+				cases, reported, diverged, failed, refused)
 		})
 	}
 }

@@ -24,6 +24,17 @@ func (e *MergeError) Error() string {
 	return fmt.Sprintf("%v: %s (rule %s): local %v, incoming %v", ErrMerge, e.Why, e.Rule, e.Local, e.Incoming)
 }
 
+// Hint says what a person can do about it.
+func (e *MergeError) Hint() string {
+	switch e.Rule {
+	case "S1":
+		return "the definition of a class must be the same in every version of the app"
+	case "S5":
+		return "the definition of a property must be the same in every version of the app"
+	}
+	return "the device's history does not fit the server's: its local file must be reset"
+}
+
 func (e *MergeError) Unwrap() error { return ErrMerge }
 
 // refuse makes the error for a meeting of a and b, in either order.

@@ -128,6 +128,9 @@ func TestMergeError(t *testing.T) {
 		refused.Local.Column.Type != changeset.Int || refused.Incoming.Column.Type != changeset.String {
 		t.Errorf("got %+v", refused)
 	}
+	if got, want := refused.Hint(), "the definition of a property must be the same in every version of the app"; got != want {
+		t.Errorf("got hint %q, want %q", got, want)
+	}
 	for _, part := range []string{"S5", "different types", "AddColumn P.n type=1", "AddColumn P.n type=3"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not mention %q", err, part)

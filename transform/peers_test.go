@@ -2,7 +2,6 @@ package transform
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -227,9 +226,6 @@ func (w *world) failure() error {
 	}
 	return nil
 }
-
-// idents returns the clients' idents in ascending order.
-func (w *world) idents() []uint64 { return slices.Sorted(maps.Keys(w.clients)) }
 
 // permutations returns all orders of the values.
 func permutations[T any](values []T) [][]T {

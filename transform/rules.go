@@ -27,7 +27,8 @@ type Rules struct {
 	// SetErasesApart takes no two SetErase instructions of texts, binary data
 	// or links for equal. That is what a device does with a download whose
 	// string table was padded against defect 7.1. It is for simulating
-	// devices; a server leaves it off.
+	// devices; a server leaves it off. The two differ in their results only if a
+	// device's clock goes back between two of its changes to one set.
 	SetErasesApart bool
 }
 

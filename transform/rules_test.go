@@ -222,6 +222,8 @@ func TestRules(t *testing.T) {
 					var refused *MergeError
 					if !errors.As(err, &refused) || refused.Rule != c.refused {
 						t.Errorf("old is local: %t: got %v, want it refused by %s", oldIsLocal, err, c.refused)
+					} else if refused.Hint() == "" {
+						t.Error("no hint")
 					}
 					continue
 				}
