@@ -164,10 +164,12 @@ func (f *File) Attach(ctx context.Context, user string, c Cursors) (*Client, err
 
 	// From here on the old sessions' commits fail. One that is under way makes
 	// this write wait, and shows in what it returns.
-	err = f.store.clients.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{
-		{Key: "$inc", Value: bson.D{{Key: "epoch", Value: int64(1)}}},
-		{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now()}}},
-	}, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&d)
+	err = f.unblocking(ctx, func() error {
+		return f.store.clients.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{
+			{Key: "$inc", Value: bson.D{{Key: "epoch", Value: int64(1)}}},
+			{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now()}}},
+		}, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&d)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("attach client file: %w", err)
 	}

@@ -215,6 +215,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 	defer f.advance.Unlock()
 	b := &batchState{jobs: batch, refused: map[changeset.ObjectRef]string{}}
 	start := time.Now()
+	var looked time.Time
 	for attempt := 0; len(b.jobs) > 0; {
 		err := f.attempt(ctx, b)
 		var (
@@ -264,6 +265,9 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		default:
 			if !isTransient(err) {
 				f.log.Warn("commit failed; trying again", "attempt", attempt, "error", err)
+			} else if hasCode(err, codeWriteConflict) && time.Since(start) > blockedAfter && time.Since(looked) > lookEvery {
+				f.endAbandoned(ctx)
+				looked = time.Now()
 			}
 			pause(ctx, attempt)
 			attempt++

@@ -39,6 +39,10 @@ type Options struct {
 	Database string // metadata database
 	Mirror   Mirror
 	Logger   *slog.Logger
+	// DriverName is the application name of Client's driver, the same on all
+	// nodes of the app and of nobody else: by it the transactions of killed nodes
+	// are known. Empty means any application's.
+	DriverName string
 
 	// DevelopmentMode learns classes and queryable fields from devices.
 	DevelopmentMode bool
