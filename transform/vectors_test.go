@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 )
 
 var vectorsFile = flag.String("vectors", "testdata/ot-merge-vectors.jsonl.gz",
-	"file of recorded merges, JSON lines, gzip-compressed if it ends in .gz")
+	"file of recorded merges, JSON lines, gzip-compressed if it ends in .gz; relative to here or to the module")
 
 // vector is one recorded merge of the original.
 type vector struct {
@@ -43,7 +44,8 @@ type vector struct {
 // position (defect 7.1).
 const quirkRawCompare = "set_erase_raw_compare"
 
-// TestMergeVectors compares merges with those the original made.
+// TestMergeVectors compares merges with those the original made. (With -v the
+// count is shown also when all is well.)
 func TestMergeVectors(t *testing.T) {
 	var passed, failed, quirks, changed, dirty int
 	eachVector(t, *vectorsFile, func(v *vector) {
@@ -76,6 +78,9 @@ func TestMergeVectors(t *testing.T) {
 func eachVector(tb testing.TB, name string, visit func(*vector)) {
 	tb.Helper()
 	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) && !filepath.IsAbs(name) {
+		f, err = os.Open(filepath.Join("..", name))
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
