@@ -27,6 +27,10 @@ const (
 	redisRetryMin = 200 * time.Millisecond
 	redisRetryMax = 5 * time.Second
 
+	// redisHeartbeat is how long an outage can go unnoticed by a node that has
+	// nothing to say.
+	redisHeartbeat = 5 * time.Second
+
 	// indexGrace is how long an expired session stays in the index of sessions:
 	// room for nodes whose clocks differ. The session's own key expires in time.
 	indexGrace = time.Minute
@@ -299,11 +303,17 @@ func (p *RedisPresence) send(ctx context.Context) {
 		pause  = redisRetryMin
 		outage time.Time
 	)
+	heartbeat := time.NewTicker(redisHeartbeat)
+	defer heartbeat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-retry:
+		case <-heartbeat.C:
+			if retry != nil {
+				continue
+			}
 		case <-p.pending:
 			if retry != nil {
 				continue // it goes with the next attempt

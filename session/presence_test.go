@@ -405,6 +405,20 @@ func TestRedisPresenceAbsent(t *testing.T) {
 	}
 }
 
+// A node that has nothing to say notices an outage all the same.
+func TestRedisPresenceIdle(t *testing.T) {
+	server := miniredis.RunT(t)
+	p := redisNode(t, server.Addr(), "n1", quiet, time.Now)
+	p.Touch(attendee("a", "f", time.Now()), time.Now().Add(time.Hour))
+	eventually(t, "the session", func() bool { return len(listed(t, p)) == 1 })
+	server.Close()
+	eventually(t, "the outage noticed", p.Degraded)
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the outage", func() bool { return !p.Degraded() })
+}
+
 // Apps that share a Redis do not see each other.
 func TestRedisPresenceApps(t *testing.T) {
 	server := miniredis.RunT(t)

@@ -157,6 +157,9 @@ func diagnose(ctx context.Context, opts *options.ClientOptions, cause error) err
 	}
 	unreachable := error(&mongoError{"cannot be reached at " + strings.Join(opts.Hosts, ", "), "start it, or mend mongodb.uri in the configuration", cause})
 	for _, host := range opts.Hosts {
+		if dial(ctx, host) != nil {
+			continue
+		}
 		g, err := greetAlone(ctx, opts, host)
 		if err != nil {
 			continue
