@@ -44,10 +44,15 @@ var workloads = []workload{
 	}},
 }
 
-func (w *workload) side(side string, origin uint64, n int) []*Entry {
+// side makes n entries. Each is decoded from bytes, so that no two share texts.
+func (w *workload) side(b *testing.B, side string, origin uint64, n int) []*Entry {
 	out := make([]*Entry, n)
 	for i := range out {
-		out[i] = &Entry{Changeset: w.make(side, i), Timestamp: uint64(i), Origin: origin}
+		c, err := changeset.Decode(changeset.Encode(w.make(side, i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		out[i] = &Entry{Changeset: c, Timestamp: uint64(i), Origin: origin}
 	}
 	return out
 }
@@ -59,7 +64,7 @@ func BenchmarkMerge(b *testing.B) {
 	for _, w := range workloads {
 		for _, size := range []struct{ uploaded, stored int }{{1, 100}, {1, 1000}, {100, 1000}} {
 			b.Run(fmt.Sprintf("%s/%dx%d", w.name, size.uploaded, size.stored), func(b *testing.B) {
-				stored, uploaded := w.side("stored", 2, size.stored), w.side("uploaded", 3, size.uploaded)
+				stored, uploaded := w.side(b, "stored", 2, size.stored), w.side(b, "uploaded", 3, size.uploaded)
 				each := len(stored[0].Changeset)
 				b.ReportAllocs()
 				for b.Loop() {
