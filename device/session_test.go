@@ -443,3 +443,25 @@ func TestQueries(t *testing.T) {
 		t.Errorf("waiting ends in %v", err)
 	}
 }
+
+// TestRefreshLocation asks for the location and the token, and then a new
+// session takes over.
+func TestRefreshLocation(t *testing.T) {
+	sc := ready(t, Options{Multiplex: true, Second: time.Hour})
+	before := len(sc.server.requested())
+	sc.socket.send(jsonError(201, 1, "RefreshLocation", true, ""))
+	sc.socket.expect("unbind 1\n")
+	for {
+		m := sc.hearAny()
+		if _, ok := m.(*protocol.Unbind); ok {
+			sc.socket.send("unbound 1\n")
+		}
+		if b, ok := m.(*protocol.Bind); ok && b.Session == 2 {
+			break
+		}
+	}
+	want := []string{"GET /api/client/v2.0/app/fake-app/location", "POST /api/client/v2.0/auth/session"}
+	if got := sc.server.requested()[before:]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the client asked for %q, want %q", got, want)
+	}
+}
