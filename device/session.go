@@ -33,7 +33,8 @@ type session struct {
 	batchOpen  bool // a bootstrap has begun and not ended
 
 	// After an error.
-	retry       bool // bind again, at
+	retry       bool // bind again, when the timer says
+	hurry       bool // or as soon as UNBIND is sent
 	resumeTimer *time.Timer
 	backoff     backoff
 
@@ -77,7 +78,8 @@ func (s *session) connected(fast bool) {
 
 // bind makes the session begin with BIND.
 func (s *session) bind() {
-	s.bound, s.identified, s.unbound, s.errored, s.retry = false, false, false, false, false
+	s.bound, s.identified, s.unbound = false, false, false
+	s.errored, s.retry, s.hurry = false, false, false
 	s.deaf, s.deafSaid, s.batchOpen = nil, false, false
 	s.markSent = s.markReceived
 	s.compensations = nil
@@ -182,9 +184,12 @@ func (s *session) sendIdent() protocol.Message {
 
 func (s *session) sendUnbind() protocol.Message {
 	s.unbound = true
-	if s.errored && (s.leaving || !s.retry) {
+	switch {
+	case s.errored && (s.leaving || !s.retry):
 		// The UNBIND acknowledges the error; no answer comes.
 		s.abandon()
+	case s.hurry:
+		s.resumeNow()
 	}
 	return &protocol.Unbind{Session: s.ident}
 }
@@ -269,8 +274,7 @@ func (s *session) resumeNow() {
 		return
 	}
 	if !s.unbound {
-		// The UNBIND has not gone out yet, and must.
-		s.resumeAfter(s.conn.client.opts.Second / 100)
+		s.hurry = true // the UNBIND has not gone out yet, and must
 		return
 	}
 	s.stopResuming()
