@@ -278,10 +278,7 @@ func TestHistoryTwoNodes(t *testing.T) {
 	ann.awaitUpload(ann.upload(newDog(2, 2, "Fido")))
 	old.upload(newDog(3, 3, "Zombie"))
 	for ended := false; !ended; {
-		m, err := old.read()
-		if d, ok := m.(*protocol.Download); ok && d.UploadClient >= old.version {
-			t.Fatalf("the zombie's upload is acknowledged: %+v", d.Progress)
-		}
+		_, err := old.read()
 		ended = err != nil
 	}
 	if got, want := there.documents(), []string{"_id:1,age:1,name:Rex", "_id:2,age:2,name:Fido"}; !slices.Equal(got, want) {
