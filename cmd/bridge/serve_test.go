@@ -193,13 +193,17 @@ func TestServe(t *testing.T) {
 	})
 	for path, want := range map[string]string{
 		"/healthz":            "ok\n",
-		"/metrics":            "\nbridge_ingest_running 1\n",
+		"/metrics":            "\nbridge_check_up{check=\"mongodb\"} 1\n",
 		"/logs?co_id=65f0abc": "request_id=65f0abc\n",
 	} {
 		if status, body := get(t, "http://"+r.addr+path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
+	waitFor(t, "it reads the change stream", func() bool {
+		_, body := get(t, "http://"+r.addr+"/metrics")
+		return strings.Contains(body, "\nbridge_ingest_running 1\n")
+	})
 	location := call(t, "GET", "http://"+r.addr+"/api/client/v2.0/app/serve-abcde/location", "", 200)
 	if want := "ws://" + r.addr + "/api/client/v2.0/app/serve-abcde/realm-sync"; location["sync_route"] != want {
 		t.Errorf("sync_route is %s, want %s", location["sync_route"], want)
