@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"unsafe"
 )
 
 // ErrBadChangeset is what every error of Decode wraps: the bytes are not a
@@ -26,6 +28,16 @@ func (e *SyntaxError) Error() string {
 // Unwrap returns ErrBadChangeset.
 func (e *SyntaxError) Unwrap() error { return ErrBadChangeset }
 
+// LimitError says that a changeset has more in it than DecodeMax was to take.
+type LimitError struct{ Limit int }
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%v: more than %d instructions, path elements and names", ErrBadChangeset, e.Limit)
+}
+
+// Unwrap returns ErrBadChangeset.
+func (e *LimitError) Unwrap() error { return ErrBadChangeset }
+
 // Limits of what a client can store (rule 1.9), in bytes.
 const (
 	MaxString    = 16_777_199
@@ -41,34 +53,71 @@ const primaryKeyField = "_id"
 // 1.9 says to refuse, except primary keys of type GlobalKey: whether a class may
 // have those is not a matter of format. Every error is a *SyntaxError.
 //
-// The result does not refer to data; its strings share one copy of it. Memory
-// is bounded by a constant times len(data), whatever lengths data claims.
+// The result does not refer to data; its strings share one copy of it if it is
+// small, and each has its own if it is large, so that keeping one of them never
+// keeps much more. Memory is bounded by a constant times len(data), whatever
+// lengths data claims; the constant is about a hundred, so what strangers send
+// is better decoded by DecodeMax.
 func Decode(data []byte) (Changeset, error) {
-	return decode(data, nil)
+	c, _, err := decode(data, nil, math.MaxInt)
+	return c, err
 }
+
+// DecodeMax is Decode, except that it ends with a *LimitError at a changeset with
+// more than so many instructions, path elements and names (of classes and
+// properties, and keys that are strings), taken together. Each of them takes a
+// byte or two, and up to ItemBytes in memory. used is how many there are.
+func DecodeMax(data []byte, limit int) (c Changeset, used int, err error) {
+	return decode(data, nil, limit)
+}
+
+// ItemBytes is how many bytes of memory an item of a decoded changeset takes, as
+// DecodeMax counts them, without the text of values.
+const ItemBytes = int(unsafe.Sizeof(Instruction{}))
 
 // decoder reads one changeset. Its first error sticks and moves it to the end of
 // the input, so that operands need no check of their own.
 type decoder struct {
 	in      string
+	apart   bool // strings are copied out of in
 	pos     int
 	start   int // where the operand being read begins
 	strings []string
 	known   map[string]struct{} // of strings, once there are many
 	out     Changeset
 	paths   []PathElement // unused rest of the block that paths are cut from
+	lastKey string        // bytes of the last primary key
 	layout  *Layout       // where string definitions are noted, if anybody asks
+	left    int           // how many more items may come
+	full    bool          // more came
 	err     *SyntaxError
 }
 
-func decode(data []byte, layout *Layout) (Changeset, error) {
+// sharedInput is the size in bytes up to which the strings of a changeset share
+// one copy of its input.
+const sharedInput = 4 << 10
+
+func decode(data []byte, layout *Layout, limit int) (Changeset, int, error) {
 	var few [scanLimit]string // spares allocations
-	d := decoder{in: string(data), strings: few[:0], layout: layout}
+	d := decoder{in: string(data), apart: len(data) > sharedInput, strings: few[:0], layout: layout, left: limit}
 	d.run()
-	if d.err != nil {
-		return nil, d.err
+	if d.full {
+		return nil, limit, &LimitError{limit}
 	}
-	return d.out, nil
+	if d.err != nil {
+		return nil, limit - d.left, d.err
+	}
+	return d.out, limit - d.left, nil
+}
+
+// count counts items, and fails when they are too many.
+func (d *decoder) count(n int) {
+	if n > d.left {
+		d.full = true
+		d.fail("")
+		return
+	}
+	d.left -= n
 }
 
 func (d *decoder) fail(reason string) {
@@ -105,6 +154,9 @@ func (d *decoder) run() {
 			d.fail("unknown opcode")
 			break
 		}
+		if d.count(1); d.err != nil {
+			break
+		}
 		if len(d.out) == cap(d.out) {
 			d.grow()
 		}
@@ -126,14 +178,14 @@ func (d *decoder) run() {
 // is like what came before: a large changeset is moved once or twice.
 func (d *decoder) grow() {
 	rest := int(float64(len(d.out)) * float64(len(d.in)-d.pos) / float64(d.pos))
-	d.out = slices.Grow(d.out, min(rest+rest/16, 16*len(d.out))+2)
+	d.out = slices.Grow(d.out, min(rest+rest/16, 16*len(d.out), d.left)+2)
 }
 
 func (d *decoder) definition() {
 	index := d.uint32("string index")
 	at := d.start
 	text := d.text(MaxString, "string")
-	if d.err != nil {
+	if d.count(1); d.err != nil {
 		return
 	}
 	d.start = at
@@ -282,9 +334,9 @@ func (d *decoder) key() Key {
 	case String:
 		return Key{Type: String, Str: d.interned("primary key")}
 	case ObjectID:
-		return Key{Type: ObjectID, Str: d.raw(12, "primary key")}
+		return Key{Type: ObjectID, Str: d.keyBytes(12)}
 	case UUID:
-		return Key{Type: UUID, Str: d.raw(16, "primary key")}
+		return Key{Type: UUID, Str: d.keyBytes(16)}
 	case GlobalKey:
 		hi := d.uint64("primary key")
 		return GlobalKeyOf(hi, d.uint64("primary key"))
@@ -301,6 +353,9 @@ func (d *decoder) path() Path {
 	}
 	if n > len(d.in)-d.pos {
 		d.fail("path ends early")
+		return nil
+	}
+	if d.count(n); d.err != nil {
 		return nil
 	}
 	if n > len(d.paths) {
@@ -359,9 +414,9 @@ func (d *decoder) value(v *Value) {
 		v.Str = d.interned("target class")
 		v.Key = d.key()
 	case ObjectID:
-		v.Str = d.raw(12, "object id")
+		v.Str = d.own(d.raw(12, "object id"))
 	case UUID:
-		v.Str = d.raw(16, "uuid")
+		v.Str = d.own(d.raw(16, "uuid"))
 	case GlobalKey:
 		d.fail("bad value type")
 	}
@@ -420,9 +475,28 @@ func (d *decoder) text(limit uint64, what string) string {
 		d.fail(what + " too long")
 		return ""
 	}
-	return d.raw(int(n), what)
+	return d.own(d.raw(int(n), what))
 }
 
+// own returns what a part of the input is kept as.
+func (d *decoder) own(s string) string {
+	if d.apart {
+		return strings.Clone(s)
+	}
+	return s
+}
+
+// keyBytes reads the bytes of a primary key, which most often is that of the
+// instruction before.
+func (d *decoder) keyBytes(n int) string {
+	s := d.raw(n, "primary key")
+	if s != d.lastKey {
+		d.lastKey = d.own(s)
+	}
+	return d.lastKey
+}
+
+// raw reads bytes, which are a part of the input.
 func (d *decoder) raw(n int, what string) string {
 	if n > len(d.in)-d.pos {
 		d.start = d.pos

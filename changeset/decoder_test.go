@@ -167,6 +167,93 @@ func TestDecodeAllocatesWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestDecodeMax(t *testing.T) {
+	key := strT + "02000101" // a string, and T[1] is made
+	for _, test := range []struct {
+		name, hex string
+		items     int
+	}{
+		{"instructions", key + "02000102" + "03000101", 4},
+		{"names", strTA + "3f020162", 3},
+		{"path elements", strTA + "04" + headT1a + "02" + "0102" + "0105" + "00", 5},
+		{"instructions as short as can be", strT + strings.Repeat("0100", 1000), 1001},
+	} {
+		data := unhex(t, test.hex)
+		want, err := Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, used, err := DecodeMax(data, test.items)
+		if err != nil || used != test.items || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: with room for %d: %d used, error %v", test.name, test.items, used, err)
+		}
+		for limit := range test.items {
+			got, _, err := DecodeMax(data, limit)
+			var full *LimitError
+			if !errors.As(err, &full) || full.Limit != limit || !errors.Is(err, ErrBadChangeset) || got != nil {
+				t.Fatalf("%s: with room for %d: error %v", test.name, limit, err)
+			}
+		}
+	}
+	var syntax *SyntaxError
+	if _, _, err := DecodeMax(unhex(t, strT+"02"), 10); !errors.As(err, &syntax) {
+		t.Errorf("a changeset that is cut off: %v", err)
+	}
+}
+
+// The smallest instructions cost a hundred times their bytes: what is refused
+// for its number must not have been decoded first.
+func TestDecodeMaxBoundsMemory(t *testing.T) {
+	const limit = 1000
+	for _, item := range []string{
+		"0100",                         // EraseTable
+		"04" + headT1a + "c000" + path, // paths of 64 elements
+	} {
+		data := unhex(t, strTA+strings.Repeat(item, 200_000))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _, err := DecodeMax(data, limit)
+		runtime.ReadMemStats(&after)
+		var full *LimitError
+		if !errors.As(err, &full) {
+			t.Errorf("%s…: error %v", item, err)
+		}
+		if got, most := int(after.TotalAlloc-before.TotalAlloc), len(data)+4*limit*ItemBytes; got > most {
+			t.Errorf("%s…: %d bytes allocated, at most %d wanted", item, got, most)
+		}
+	}
+}
+
+// path is 64 indexes, a value and a prior size.
+var path = strings.Repeat("01", 64) + "0105" + "00"
+
+// What is kept of a large changeset must not keep the rest.
+func TestDecodedStringsAreSmall(t *testing.T) {
+	var c Changeset
+	for i := range 10_000 {
+		c = append(c, update("T", ObjectIDKey([12]byte{byte(i), byte(i >> 8)}), "a", StringValue(strings.Repeat("x", 1000))))
+	}
+	data := Encode(c)
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	c = nil
+	before := heap()
+	decoded, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := decoded[5000]
+	decoded = nil
+	if kept := heap() - before; kept > 1<<20 {
+		t.Errorf("one instruction of %d bytes keeps %d bytes in memory", len(one.Value.Str), kept)
+	}
+	runtime.KeepAlive(data)
+}
+
 func TestEncodePadded(t *testing.T) {
 	plain := Changeset{update("T", IntKey(1), "a", IntValue(1))}
 	if got := EncodePadded(plain); !bytes.Equal(got, Encode(plain)) {

@@ -3,6 +3,7 @@ package changeset
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -60,7 +61,7 @@ type Layout []Definition
 // DecodeLayout is Decode, and returns the layout as well.
 func DecodeLayout(data []byte) (Changeset, Layout, error) {
 	l := Layout{}
-	c, err := decode(data, &l)
+	c, _, err := decode(data, &l, math.MaxInt)
 	return c, l, err
 }
 
