@@ -7,7 +7,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 5s
 
 # Packages with goroutines of their own: tested with the race detector in CI.
-CONCURRENT = ./appservices/... ./config/... ./device/... ./history/... ./session/... ./translator/... ./internal/...
+CONCURRENT = ./appservices/... ./cmd/... ./config/... ./device/... ./history/... ./session/... ./translator/... ./internal/...
 
 .PHONY: build run demo test bench ci fetch mongod librealm check fuzz e2e clean
 
@@ -26,8 +26,9 @@ demo: build mongod
 test: fetch
 	$(GO) test ./...
 
-bench: build mongod
-	bin/bridge bench
+# The figures, each beside a ceiling measured in the same run.
+bench: fetch
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./e2e
 
 # What .ci/run does once the machine has what it needs.
 ci: fetch check

@@ -190,7 +190,7 @@ func (d *device) unharmed() {
 
 // The library's numbers for errors that a server that is away causes.
 const (
-	errConnectionClosed = 1006
+	errConnectionClosed = 1030
 	errConnectFailed    = 1034
 )
 

@@ -24,6 +24,9 @@ const (
 	// answer before the process is taken for hung and killed.
 	answerGrace = 10 * time.Second
 
+	// reportLimit is how much of its log, in bytes, a failed test prints.
+	reportLimit = 8 << 10
+
 	// exitTimeout is how long the process has to end after "exit".
 	exitTimeout = 10 * time.Second
 )
@@ -125,7 +128,8 @@ func Run(t testing.TB, opt Options) *Client {
 	t.Cleanup(func() {
 		c.Kill()
 		if t.Failed() {
-			t.Logf("what the real client (process %d) logged last:\n%s", c.process.Pid(), c.Stderr())
+			log := c.Stderr()
+			t.Logf("what the real client (process %d) logged last:\n%s", c.process.Pid(), log[max(0, len(log)-reportLimit):])
 		}
 	})
 	return c
