@@ -64,6 +64,10 @@ func dev(ctx context.Context, flags config.Flags, data string, stdout, stderr io
 	defer stop()
 	if own {
 		server, err := mongod.Start(ctx, mongod.Options{Dir: filepath.Join(data, "mongodb")})
+		if ctx.Err() != nil && err != nil {
+			logger.Info("shut down before it served", "error", err)
+			return nil
+		}
 		if err != nil {
 			return ownMongoError(err)
 		}

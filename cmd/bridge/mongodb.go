@@ -107,6 +107,9 @@ func greet(ctx context.Context, client *mongo.Client) (greeting, error) {
 func preflight(ctx context.Context, client *mongo.Client, opts *options.ClientOptions, c config.MongoDB) error {
 	g, err := greet(ctx, client)
 	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err() // the process is to end
+		}
 		if refusal := refused(err, c); refusal != nil {
 			return refusal
 		}

@@ -63,6 +63,10 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	}
 	defer listener.Close()
 	n, err := openNode(ctx, cfg, logger, listener.Addr().String())
+	if ctx.Err() != nil && err != nil {
+		logger.Info("shut down before it served", "error", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

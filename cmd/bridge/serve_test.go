@@ -390,6 +390,22 @@ func TestServeAddressTaken(t *testing.T) {
 	}
 }
 
+// A signal while MongoDB is waited for is no failure.
+func TestServeStoppedBeforeItServes(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	cfg := testConfig(t, "stopped-abcde")
+	cfg.MongoDB.URI = "mongodb://" + closedPort(t)
+	began := time.Now()
+	if err := run(ctx, cfg, slog.New(slog.DiscardHandler), func(string) { t.Error("it is ready") }); err != nil {
+		t.Errorf("got %v, want a shutdown in order", err)
+	}
+	if took := time.Since(began); took > preflightTimeout/2 {
+		t.Errorf("it took %s", took)
+	}
+}
+
 func TestLogFormats(t *testing.T) {
 	cases := []struct {
 		log  config.Log
