@@ -2,36 +2,47 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // A class is held while it is not clear what its collection holds: after a drop,
 // a rename or a restore, or when most of it is gone at once. While it is held,
 // devices keep its objects, uploads that touch it wait, and hints about it are
-// put off: whoever releases it compares the whole class first.
+// put off: whoever settles it compares the whole class. From the moment that
+// begins, hints are taken again, since the comparison has passed some documents
+// when they change; uploads wait until the end.
 
 // Hold says that a class is held.
 type Hold struct {
 	Class  string
 	Reason string // for people
 	Since  time.Time
+	// Whole: the collection was replaced at one stroke, so that nothing more is to
+	// be waited for.
+	Whole bool
 	// Asks: comparing the class would erase most of it from every device, and an
 	// operator has to say whether that is meant.
 	Asks bool
 	// Accepted: the operator said so.
 	Accepted bool
+	// Settling: the class is being compared.
+	Settling bool
 }
 
 type holdDoc struct {
 	ID       scanID    `bson:"_id"`
 	Reason   string    `bson:"reason"`
 	Since    time.Time `bson:"since"`
+	Whole    bool      `bson:"whole"`
 	Asks     bool      `bson:"asks"`
 	Accepted bool      `bson:"accepted"`
+	Settling bool      `bson:"settling"`
 }
 
 // guardErasures is how many objects of a class may go at once unasked, and
@@ -41,16 +52,29 @@ const (
 	guardWindow   = 10 * time.Second
 )
 
-// Hold holds a class. One that is held already stays as it is.
-func (f *File) Hold(ctx context.Context, class, reason string) error {
-	_, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}},
-		bson.D{{Key: "$setOnInsert", Value: bson.D{
-			{Key: "reason", Value: reason}, {Key: "since", Value: time.Now()}, {Key: "asks", Value: false}, {Key: "accepted", Value: false},
-		}}}, options.UpdateOne().SetUpsert(true))
+// HoldGone holds a class whose collection is gone, or was replaced at one stroke
+// (whole). What was found out about a class that is held already counts no more.
+func (f *File) HoldGone(ctx context.Context, class, reason string, whole bool) error {
+	d := holdDoc{ID: scanID{f.name, class}, Reason: reason, Since: time.Now(), Whole: whole}
+	_, err := f.store.holds.ReplaceOne(ctx, bson.D{{Key: "_id", Value: d.ID}}, d, options.Replace().SetUpsert(true))
 	if err != nil {
 		return fmt.Errorf("hold %s: %w", class, err)
 	}
 	f.log.Warn("class is held: devices keep its objects, uploads to it wait", "class", class, "reason", reason)
+	return f.loadHolds(ctx)
+}
+
+// HoldErased holds a class of which too much would be erased. One that is held
+// already stays as it is.
+func (f *File) HoldErased(ctx context.Context, class, reason string) error {
+	d := holdDoc{ID: scanID{f.name, class}, Reason: reason, Since: time.Now()}
+	_, err := f.store.holds.InsertOne(ctx, d)
+	switch {
+	case err == nil:
+		f.log.Warn("class is held: devices keep its objects, uploads to it wait", "class", class, "reason", reason)
+	case !mongo.IsDuplicateKeyError(err):
+		return fmt.Errorf("hold %s: %w", class, err)
+	}
 	return f.loadHolds(ctx)
 }
 
@@ -60,10 +84,19 @@ func (f *File) AskErase(ctx context.Context, class string) error {
 }
 
 // AcceptErase says that a held class may be compared with its collection, even
-// if that erases most of it from every device.
+// if that erases most of it from every device. The node that ingests does it.
 func (f *File) AcceptErase(ctx context.Context, class string) error {
 	return f.setHold(ctx, class, "accepted")
 }
+
+// BeginSettling makes hints at a held class be taken again. The node that
+// ingests calls it before it compares the class.
+func (f *File) BeginSettling(ctx context.Context, class string) error {
+	return f.setHold(ctx, class, "settling")
+}
+
+// ErrNotHeld: the class is not held.
+var ErrNotHeld = errors.New("the class is not held")
 
 func (f *File) setHold(ctx context.Context, class, field string) error {
 	res, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}},
@@ -72,18 +105,22 @@ func (f *File) setHold(ctx context.Context, class, field string) error {
 		return fmt.Errorf("change hold of %s: %w", class, err)
 	}
 	if res.MatchedCount == 0 {
-		return fmt.Errorf("class %q is not held", class)
+		return fmt.Errorf("change hold of %s: %w", class, ErrNotHeld)
 	}
 	return f.loadHolds(ctx)
 }
 
-// Release ends a hold: uploads that wait for the class go on.
-func (f *File) Release(ctx context.Context, class string) error {
-	if _, err := f.store.holds.DeleteOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}}); err != nil {
-		return fmt.Errorf("release %s: %w", class, err)
+// Release ends a hold that began then: uploads that wait for the class go on. It
+// reports whether it did; a class that is held anew meanwhile stays so.
+func (f *File) Release(ctx context.Context, h Hold) (bool, error) {
+	res, err := f.store.holds.DeleteOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, h.Class}}, {Key: "since", Value: h.Since}})
+	if err != nil {
+		return false, fmt.Errorf("release %s: %w", h.Class, err)
 	}
-	f.log.Info("class is released", "class", class)
-	return f.loadHolds(ctx)
+	if res.DeletedCount > 0 {
+		f.log.Info("class is released", "class", h.Class)
+	}
+	return res.DeletedCount > 0, f.loadHolds(ctx)
 }
 
 // Holds returns the classes that are held, by class.
@@ -95,17 +132,9 @@ func (f *File) Holds() map[string]Hold {
 
 // loadHolds reads which classes are held, on whatever node that was decided.
 func (f *File) loadHolds(ctx context.Context) error {
-	cur, err := f.store.holds.Find(ctx, bson.D{{Key: "_id.file", Value: f.name}})
+	holds, err := f.readHolds(ctx)
 	if err != nil {
-		return fmt.Errorf("read holds: %w", err)
-	}
-	var docs []holdDoc
-	if err := cur.All(ctx, &docs); err != nil {
-		return fmt.Errorf("read holds: %w", err)
-	}
-	holds := map[string]Hold{}
-	for _, d := range docs {
-		holds[d.ID.Class] = Hold{d.ID.Class, d.Reason, d.Since, d.Asks, d.Accepted}
+		return err
 	}
 	f.mu.Lock()
 	fewer := len(holds) < len(f.holds)
@@ -115,6 +144,22 @@ func (f *File) loadHolds(ctx context.Context) error {
 		f.wakeCommitter()
 	}
 	return nil
+}
+
+func (f *File) readHolds(ctx context.Context) (map[string]Hold, error) {
+	cur, err := f.store.holds.Find(ctx, bson.D{{Key: "_id.file", Value: f.name}})
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	var docs []holdDoc
+	if err := cur.All(ctx, &docs); err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	holds := map[string]Hold{}
+	for _, d := range docs {
+		holds[d.ID.Class] = Hold{d.ID.Class, d.Reason, d.Since, d.Whole, d.Asks, d.Accepted, d.Settling}
+	}
+	return holds, nil
 }
 
 // touchesHeld reports whether an upload touches a class that is held. The caller
@@ -174,19 +219,19 @@ func (w *work) guard(class string, n int) error {
 // goneWithItsCollection returns a *massErasureError when an upload met a
 // document that is gone because its whole collection is.
 func (w *work) goneWithItsCollection(o *objectWork) error {
-	n, err := w.f.store.opts.Mirror.Count(w.plain, o.class)
-	if err != nil {
+	if h, held := w.holds[o.ref.Class]; held {
+		return &massErasureError{o.ref.Class, h.Reason}
+	}
+	exists, err := w.f.store.opts.Mirror.Exists(w.plain, o.class)
+	if err != nil || exists {
 		return err
 	}
-	if n > 0 {
-		return nil
-	}
-	return &massErasureError{o.ref.Class, "its collection is empty"}
+	return &massErasureError{o.ref.Class, "its collection does not exist"}
 }
 
 // holdClass answers a *massErasureError.
 func (f *File) holdClass(ctx context.Context, b *batchState, e *massErasureError) error {
-	if err := f.Hold(ctx, e.class, e.reason); err != nil {
+	if err := f.HoldErased(ctx, e.class, e.reason); err != nil {
 		return err
 	}
 	// Jobs that touch the class go back to wait.

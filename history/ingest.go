@@ -11,7 +11,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/isthmus-sync/isthmus/changeset"
-	"github.com/isthmus-sync/isthmus/object"
 )
 
 // Hint says that a document may have been changed by somebody else. The commit
@@ -28,20 +27,14 @@ type Hint struct {
 // Ingest is a batch of hints. A batch holds whole transactions.
 type Ingest struct {
 	Hints []Hint
+	// Documents are those of the hints, all as of one time. Nil: the commit reads
+	// them.
+	Documents *Documents
 	// Token is the change stream's resume token after the hints, stored with
 	// what they lead to. Nil for hints from elsewhere.
 	Token bson.Raw
 	// Owner holds the ingest lease. Required with Token.
 	Owner string
-	// Settles says that the hints are of a held class that is being compared as
-	// a whole, so that what they show is meant.
-	Settles bool
-}
-
-// putOff reports whether a hint waits until its class is compared as a whole.
-func (w *work) putOff(in *Ingest, ref changeset.ObjectRef) bool {
-	_, held := w.holds[ref.Class]
-	return held && !in.Settles
 }
 
 // Ingest commits what a batch of hints leads to. It returns when that is
@@ -50,123 +43,16 @@ func (f *File) Ingest(ctx context.Context, in *Ingest) error {
 	return f.submitAndWait(ctx, &job{ingest: in})
 }
 
-// takeForeign appends entries for the foreign writes that the loaded documents
-// show.
-func (w *work) takeForeign() error {
-	if err := w.fillNew(); err != nil {
-		return err
-	}
-	m := w.f.store.opts.Mirror
-	type group struct {
-		time uint64
-		refs []changeset.ObjectRef
-	}
-	var groups []*group
-	byName := map[string]*group{}
-	at := map[changeset.ObjectRef]Hint{}
-	var order []changeset.ObjectRef
-	settled := map[changeset.ObjectRef]bool{}
-	for _, j := range w.batch.jobs {
-		if j.ingest == nil {
-			continue
-		}
-		for _, h := range j.ingest.Hints {
-			if w.putOff(j.ingest, h.Ref) {
-				continue
-			}
-			settled[h.Ref] = settled[h.Ref] || j.ingest.Settles
-			old, ok := at[h.Ref]
-			switch {
-			case !ok:
-				order = append(order, h.Ref)
-				at[h.Ref] = h
-			case old.Transaction != "":
-				// It stays with its transaction, at the time of its last change.
-				old.Time = max(old.Time, h.Time)
-				at[h.Ref] = old
-			default:
-				h.Time = max(old.Time, h.Time)
-				at[h.Ref] = h
-			}
-		}
-	}
-	now := Timestamp(time.Now())
-	for _, ref := range w.order {
-		o := w.objects[ref]
-		if _, hinted := at[ref]; hinted || !o.isForeign(m, w.schema) {
-			continue
-		}
-		if !w.batch.mayIngest(ref) {
-			return &foreignWriteError{ref}
-		}
-		if o.doc == nil {
-			if err := w.goneWithItsCollection(o); err != nil {
-				return err
-			}
-		}
-		at[ref] = Hint{Ref: ref, Time: now}
-		order = append(order, ref)
-	}
-	erasing := map[string]int{}
-	for _, ref := range order {
-		o := w.objects[ref]
-		if o == nil || !o.isForeign(m, w.schema) {
-			continue
-		}
-		if o.doc == nil && !settled[ref] {
-			erasing[ref.Class]++
-		}
-		h := at[ref]
-		name := h.Transaction
-		if name == "" {
-			name = fmt.Sprint(h.Time)
-		}
-		g := byName[name]
-		if g == nil {
-			g = &group{}
-			byName[name] = g
-			groups = append(groups, g)
-		}
-		g.time = max(g.time, h.Time)
-		g.refs = append(g.refs, ref)
-	}
-	for class, n := range erasing {
-		if err := w.guard(class, n); err != nil {
-			return err
-		}
-	}
-	w.erasing = erasing
-	for _, g := range groups {
-		// Devices' clocks are theirs, but a foreign write is never from the future.
-		w.appendForeign(min(g.time, now), g.refs)
-	}
-	return nil
+// putOff reports whether loading passes over a hint: its class is held, or
+// takeForeign loads it.
+func (w *work) putOff(in *Ingest, ref changeset.ObjectRef) bool {
+	return in.Documents != nil || isPutOff(w.holds, ref.Class)
 }
 
-// appendForeign appends one entry that makes objects be what their documents hold.
-func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
-	e := &Entry{Origin: ServerIdent, Timestamp: timestamp}
-	var erased, made, changed changeset.Changeset
-	for _, ref := range refs {
-		o := w.objects[ref]
-		var after *object.Object
-		if o.doc != nil {
-			after = w.f.store.opts.Mirror.Refine(w.schema, o.class, o.doc.Object, o.state.object)
-		}
-		difference := object.Diff(w.schema, ref, o.now, after)
-		switch {
-		case after == nil:
-			erased = append(erased, difference...)
-		case o.now == nil:
-			made = append(made, difference...)
-		default:
-			changed = append(changed, difference...)
-		}
-		e.Objects = append(e.Objects, w.touched(o, after, Touched{}))
-		o.now, o.mirrored, o.changed = after, after, true
-	}
-	e.Changeset = append(append(erased, made...), changed...)
-	w.append(e)
+// isPutOff reports whether hints at a class wait until it is compared as a whole.
+func isPutOff(holds map[string]Hold, class string) bool {
+	h, held := holds[class]
+	return held && !h.Settling
 }
 
 // writeIngest stores the resume token of what the batch ingested.

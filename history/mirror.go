@@ -15,8 +15,11 @@ import (
 // inside the commit's transaction, with the transaction's context.
 type Mirror interface {
 	// Read returns the documents of a class by key. A key without a document is
-	// absent from the map.
+	// absent from the map. A stray key finds the document with that _id.
 	Read(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key) (map[changeset.Key]*Document, error)
+	// ReadUpTo is Read, except that it ends after so many bytes of documents, but
+	// not before the first; rest are the keys that it did not come to.
+	ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key, bytes int) (found map[changeset.Key]*Document, rest []changeset.Key, err error)
 	// Plan turns a change of one object into a write of its document. doc is nil
 	// where there is none; after is nil to delete. The error is a *Refusal when
 	// the value can't be stored.
@@ -24,14 +27,19 @@ type Mirror interface {
 	// Write performs planned writes of one class. When MongoDB refuses one of
 	// them the error is a *Refusal naming the key.
 	Write(ctx context.Context, c *schema.Class, writes []Write) error
+	// Fill gives a document that lacks required properties the zeros of those
+	// that isNew names, by class and property. It returns the document as it then
+	// is, and the write that makes it so; nil where that does not make an object
+	// of it.
+	Fill(s *schema.Schema, c *schema.Class, key changeset.Key, doc *Document, isNew func(class, property string) bool) (*Document, Write)
 	// Fingerprint is that of the document an object's state corresponds to.
 	Fingerprint(s *schema.Schema, c *schema.Class, o *object.Object) []byte
 	// Refine gives an object read from a document what documents can't hold of
 	// its state, so that only what somebody else wrote differs. It changes and
 	// returns read.
 	Refine(s *schema.Schema, c *schema.Class, read, state *object.Object) *object.Object
-	// Count returns about how many documents a class has; outside transactions.
-	Count(ctx context.Context, c *schema.Class) (int64, error)
+	// Exists reports whether the class's collection exists; outside transactions.
+	Exists(ctx context.Context, c *schema.Class) (bool, error)
 	// Prepare makes the class's collection exist; outside transactions.
 	Prepare(ctx context.Context, c *schema.Class) error
 }
@@ -51,6 +59,7 @@ type Unsynced struct {
 	Expected string // type or condition
 	Found    string // type or value
 	Reason   string // the whole sentence, for people
+	Missing  bool   // a required property is absent or null
 }
 
 func (u *Unsynced) Error() string { return u.Reason }

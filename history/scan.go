@@ -28,8 +28,27 @@ type Scan struct {
 	// has to begin anew.
 	Shape string `bson:"shape"`
 	Done  bool   `bson:"done"`
-	// After is the last key looked at; nil at the beginning.
+	// After is the last _id looked at; the zero value at the beginning.
 	After bson.RawValue `bson:"after,omitempty"`
+	// Looked is how many documents and object states were looked at, of about
+	// Total.
+	Looked int64 `bson:"looked"`
+	Total  int64 `bson:"total"`
+	// Required are the required properties, those of embedded classes included,
+	// of which all documents were asked by a scan that ended.
+	Required []Property `bson:"required,omitempty"`
+	// Epoch counts how often scans were forgotten; one that was begun before
+	// can't say any more how far it came.
+	Epoch int64 `bson:"epoch"`
+}
+
+// Class names the class that is scanned.
+func (s *Scan) Class() string { return s.ID.Class }
+
+// Property names a property of a class.
+type Property struct {
+	Class string `bson:"class"`
+	Name  string `bson:"name"`
 }
 
 // ReadScan returns how far the scan of a class has come; one that never began
@@ -45,40 +64,60 @@ func (f *File) ReadScan(ctx context.Context, class string) (Scan, error) {
 	return s, nil
 }
 
-// WriteScan stores how far a scan has come.
+// ListScans returns how far all scans have come.
+func (f *File) ListScans(ctx context.Context) ([]Scan, error) {
+	cur, err := f.store.scans.Find(ctx, bson.D{{Key: "_id.file", Value: f.name}}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("read scans: %w", err)
+	}
+	var out []Scan
+	if err := cur.All(ctx, &out); err != nil {
+		return nil, fmt.Errorf("read scans: %w", err)
+	}
+	return out, nil
+}
+
+// WriteScan stores how far a scan has come. The error is ErrScanForgotten when it
+// has to begin anew.
 func (f *File) WriteScan(ctx context.Context, s Scan) error {
-	_, err := f.store.scans.ReplaceOne(ctx, bson.D{{Key: "_id", Value: s.ID}}, s, options.Replace().SetUpsert(true))
+	res, err := f.store.scans.ReplaceOne(ctx, bson.D{{Key: "_id", Value: s.ID}, {Key: "epoch", Value: s.Epoch}}, s, options.Replace().SetUpsert(s.Epoch == 0))
+	if mongo.IsDuplicateKeyError(err) || err == nil && res.MatchedCount+res.UpsertedCount == 0 {
+		return ErrScanForgotten
+	}
 	if err != nil {
 		return fmt.Errorf("write scan of %s: %w", s.ID.Class, err)
 	}
 	return nil
 }
 
+// ErrScanForgotten: events were missed since the scan began.
+var ErrScanForgotten = errors.New("the scan has to begin anew")
+
 // ForgetScans makes every class be scanned again, as when events were missed.
 func (f *File) ForgetScans(ctx context.Context) error {
-	_, err := f.store.scans.DeleteMany(ctx, bson.D{{Key: "_id.file", Value: f.name}})
+	_, err := f.store.scans.UpdateMany(ctx, bson.D{{Key: "_id.file", Value: f.name}}, bson.D{
+		{Key: "$set", Value: bson.D{{Key: "done", Value: false}, {Key: "shape", Value: ""}}},
+		{Key: "$inc", Value: bson.D{{Key: "epoch", Value: int64(1)}}},
+	})
 	if err != nil {
 		return fmt.Errorf("forget scans: %w", err)
 	}
 	return nil
 }
 
-// StateKeys returns the keys of a class's object states in order: those above
-// after and up to and with to, either of which may be the zero value.
-func (f *File) StateKeys(ctx context.Context, class string, after, to bson.RawValue, limit int) ([]changeset.Key, error) {
-	bounds := bson.D{}
-	if after.Type != 0 {
-		bounds = append(bounds, bson.E{Key: "$gt", Value: after})
+// StateKeys returns the keys of a class's object states in order, at most limit:
+// those at or above from and below to, either of which may be the zero value.
+// They are compared in the order of an index, across types.
+func (f *File) StateKeys(ctx context.Context, class string, from, to bson.RawValue, limit int) ([]changeset.Key, error) {
+	opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetHint(bson.D{{Key: "_id", Value: 1}}).
+		SetLimit(int64(limit)).SetProjection(bson.D{{Key: "_id", Value: 1}})
+	if from.Type != 0 {
+		opts.SetMin(bson.D{{Key: "_id", Value: from}})
 	}
 	if to.Type != 0 {
-		bounds = append(bounds, bson.E{Key: "$lte", Value: to})
+		opts.SetMax(bson.D{{Key: "_id", Value: to}})
 	}
-	filter := bson.D{}
-	if len(bounds) > 0 {
-		filter = bson.D{{Key: "_id", Value: bounds}}
-	}
-	cur, err := f.store.states(class).Find(ctx, filter, options.Find().
-		SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	cur, err := f.store.states(class).Find(ctx, bson.D{}, opts)
 	if err != nil {
 		return nil, fmt.Errorf("read keys of %s: %w", class, err)
 	}

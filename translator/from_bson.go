@@ -83,7 +83,7 @@ func (m *mapper) readObject(c *schema.Class, doc []byte, depth int) (*object.Obj
 	}
 	if len(o.Fields) < len(c.Properties) {
 		if missing := fillDefaults(c, o); missing != "" {
-			return nil, (&Unsynced{Expected: expectedName(c.Properties[missing].Type), Found: "nothing", Reason: "the field is required"}).below(missing)
+			return nil, (&Unsynced{Expected: expectedName(c.Properties[missing].Type), Found: "nothing", Reason: "the field is required", Missing: true}).below(missing)
 		}
 	}
 	return o, nil
@@ -268,7 +268,10 @@ func (m *mapper) readElement(p *schema.Property, v bson.RawValue, depth int) (ob
 			return null, nil
 		}
 		if p.Type != changeset.Link {
-			return nil, &Unsynced{Expected: expectedName(p.Type), Found: "null", Reason: "the schema does not let it be null"}
+			return nil, &Unsynced{
+				Expected: expectedName(p.Type), Found: "null", Reason: "the schema does not let it be null",
+				Missing: p.Collection == changeset.Single,
+			}
 		}
 	}
 	if p.Type != changeset.Link {

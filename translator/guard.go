@@ -7,36 +7,48 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
 // gone answers the disappearance of a collection: its class is held.
 func (r *reader) gone(ctx context.Context, kind, coll string, e bson.Raw) error {
-	hold := func(coll, what string) error {
+	hold := func(coll, what string, whole bool) error {
 		if c := r.class(coll); c != nil {
-			return r.g.File.Hold(ctx, c.Name, fmt.Sprintf("collection %s was %s", coll, what))
+			return r.g.File.HoldGone(ctx, c.Name, fmt.Sprintf("collection %s was %s", coll, what), whole)
 		}
 		return nil
 	}
 	switch kind {
 	case "drop":
-		return hold(coll, "dropped")
+		return hold(coll, "dropped", false)
 	case "rename":
-		if err := hold(coll, "renamed"); err != nil {
-			return err
-		}
 		to, _ := e.Lookup("to", "coll").StringValueOK()
-		return hold(to, "replaced by a renamed one")
+		if db, _ := e.Lookup("to", "db").StringValueOK(); db == r.g.Database {
+			if err := hold(to, "replaced by "+coll, true); err != nil {
+				return err
+			}
+		}
+		if db, _ := e.Lookup("ns", "db").StringValueOK(); db != r.g.Database {
+			return nil
+		}
+		return hold(coll, "renamed to "+to, false)
 	}
 	r.class("") // learn which collections there are
 	for coll := range r.collections {
-		if err := hold(coll, "dropped with its database"); err != nil {
+		if err := hold(coll, "dropped with its database", false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// watched is what settleHolds has seen of the collection of a held class.
+type watched struct {
+	since   time.Time // of the hold
+	docs    int64     // about how many documents there were at the last look
+	changed time.Time // when that number was last another
+	judged  bool      // the operator was asked about that number
 }
 
 // settleHolds looks at the collections of held classes when their grace is over,
@@ -44,6 +56,7 @@ func (r *reader) gone(ctx context.Context, kind, coll string, e bson.Raw) error 
 func (g *Ingester) settleHolds(ctx context.Context) error {
 	t := time.NewTicker(min(time.Second, g.GuardGrace))
 	defer t.Stop()
+	seen := map[string]*watched{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,53 +65,79 @@ func (g *Ingester) settleHolds(ctx context.Context) error {
 		}
 		s := g.File.Schema()
 		for name, h := range g.File.Holds() {
-			if time.Since(h.Since) < g.GuardGrace && !h.Accepted {
+			c := s.Class(name)
+			if c == nil {
 				continue
 			}
-			if c := s.Class(name); c != nil {
-				if err := g.settle(ctx, c, h); err != nil {
-					return fmt.Errorf("settle held class %s: %w", name, err)
-				}
+			w := seen[name]
+			if w == nil || !w.since.Equal(h.Since) {
+				w = &watched{since: h.Since, docs: -1}
+				seen[name] = w
+			}
+			if err := g.settle(ctx, c, h, w); err != nil && ctx.Err() == nil {
+				g.Logger.Warn("looking at the collection of a held class fails; will go on trying", "class", name, "error", err)
 			}
 		}
 	}
 }
 
-func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold) error {
-	most, err := g.mostIsGone(ctx, c)
-	if err != nil {
-		return err
-	}
-	if most && !h.Accepted {
-		if h.Asks {
+// settle compares a held class with its collection and releases it, unless that
+// has to wait: a restore takes its time, and most of a class is erased only when
+// an operator says so.
+func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, w *watched) error {
+	r := g.comparer()
+	if !h.Accepted && !h.Settling {
+		docs, err := r.count(ctx, c)
+		if err != nil {
+			return err
+		}
+		if docs != w.docs {
+			w.docs, w.changed, w.judged = docs, time.Now(), false
+		}
+		if !h.Whole && time.Since(h.Since) < g.GuardGrace || w.judged {
 			return nil
 		}
-		g.Logger.Error("most of a class is gone from MongoDB; devices keep it until you say that this is meant",
-			"class", c.Name, "collection", collectionName(c), "reason", h.Reason,
-			"hint", fmt.Sprintf("restore the collection, or run: bridge resync %s --accept-erase", c.Name))
-		return g.File.AskErase(ctx, c.Name)
-	}
-	if c.Kind == changeset.Embedded {
-		return nil
+		lost, err := r.losses(ctx, c)
+		if err != nil {
+			return err
+		}
+		if lost.gone > 0 && !h.Whole && time.Since(w.changed) < g.GuardGrace {
+			return nil
+		}
+		if lost.most() {
+			w.judged = true
+			if h.Asks {
+				return nil
+			}
+			g.Logger.Error("most of a class is gone from MongoDB; devices keep it until you say that this is meant",
+				"class", c.Name, "collection", collectionName(c), "reason", h.Reason,
+				"hint", fmt.Sprintf("restore the collection, or run: bridge resync %s --accept-erase", c.Name))
+			return g.File.AskErase(ctx, c.Name)
+		}
 	}
 	if err := g.File.Prepare(ctx, c.Name); err != nil {
 		return err
 	}
-	if _, err := g.compare(ctx, c, bson.RawValue{}, true, func(bson.RawValue) error { return nil }); err != nil {
+	if err := g.File.BeginSettling(ctx, c.Name); err != nil {
 		return err
 	}
-	return g.File.Release(ctx, c.Name)
-}
-
-// mostIsGone reports whether comparing a class would erase more than half of it.
-func (g *Ingester) mostIsGone(ctx context.Context, c *schema.Class) (bool, error) {
-	docs, err := g.Client.Database(g.Database).Collection(collectionName(c)).EstimatedDocumentCount(ctx)
+	total, err := r.total(ctx, c)
 	if err != nil {
-		return false, fmt.Errorf("count %s: %w", collectionName(c), err)
+		return err
 	}
-	states, err := g.File.CountStates(ctx, c.Name)
+	p := Progress{Class: c.Name, Total: total}
+	err = r.compare(ctx, c, bson.RawValue{}, func(last bson.RawValue, looked int) error {
+		p.Looked += int64(looked)
+		p.Total, p.Done = max(p.Total, p.Looked), last.Type == 0
+		g.noteScan(p)
+		return nil
+	})
 	if err != nil {
-		return false, err
+		return err
 	}
-	return 2*docs < states, nil
+	released, err := g.File.Release(ctx, h)
+	if released {
+		g.SchemaChanged() // a scan may have waited
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
@@ -52,6 +53,24 @@ func readKey(c *schema.Class, v bson.RawValue) (changeset.Key, *Unsynced) {
 		}
 	}
 	return changeset.Key{}, &Unsynced{Expected: keyTypeName(c), Found: typeName(v)}
+}
+
+// documentKey is the key by which the history knows the document with that _id:
+// a stray one where the _id can't be a key of the class.
+func documentKey(c *schema.Class, id bson.RawValue) changeset.Key {
+	k, u := readKey(c, id)
+	if u != nil {
+		return history.StrayKey(id)
+	}
+	return k
+}
+
+// documentID is the _id to look for a document by.
+func documentID(k changeset.Key) bson.RawValue {
+	if id, stray := history.StrayID(k); stray {
+		return id
+	}
+	return KeyToBSON(k)
 }
 
 func keyTypeName(c *schema.Class) string {

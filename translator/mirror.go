@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -43,42 +44,66 @@ func (m *Mirror) collection(c *schema.Class) *mongo.Collection {
 
 // Read implements history.Mirror.
 func (m *Mirror) Read(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key) (map[changeset.Key]*history.Document, error) {
+	found, _, err := m.ReadUpTo(ctx, s, c, keys, math.MaxInt)
+	return found, err
+}
+
+// ReadUpTo implements history.Mirror.
+func (m *Mirror) ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key, bytes int) (found map[changeset.Key]*history.Document, rest []changeset.Key, err error) {
 	ids := make(bson.A, len(keys))
 	for i, k := range keys {
-		ids[i] = KeyToBSON(k)
+		ids[i] = documentID(k)
 	}
 	cur, err := m.collection(c).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
 	if err != nil {
-		return nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
+		return nil, nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
 	}
 	defer cur.Close(ctx)
-	found := make(map[changeset.Key]*history.Document, len(keys))
+	found = make(map[changeset.Key]*history.Document, len(keys))
 	for cur.Next(ctx) {
-		raw := append(bson.Raw(nil), cur.Current...)
-		key, err := KeyFromBSON(c, raw.Lookup("_id"))
+		key, d, err := m.document(s, c, append(bson.Raw(nil), cur.Current...))
 		if err != nil {
-			// MongoDB finds 1.5 for no integer, so this is a key of a kind the
-			// query can't have meant.
-			continue
-		}
-		d := &history.Document{Raw: raw}
-		var unsynced *Unsynced
-		switch o, err := m.mapping.MapDocument(s, c, raw); {
-		case err == nil:
-			d.Object = o
-		case errors.As(err, &unsynced):
-			d.Unsynced = &history.Unsynced{
-				Path: unsynced.Path, Expected: unsynced.Expected, Found: unsynced.Found, Reason: unsynced.Error(),
-			}
-		default:
-			return nil, fmt.Errorf("map document of %s: %w", collectionName(c), err)
+			return nil, nil, err
 		}
 		found[key] = d
+		if bytes -= len(d.Raw); bytes <= 0 && len(found) < len(keys) {
+			for _, k := range keys {
+				if found[k] == nil {
+					rest = append(rest, k)
+				}
+			}
+			return found, rest, nil
+		}
 	}
 	if err := cur.Err(); err != nil {
-		return nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
+		return nil, nil, fmt.Errorf("find in %s: %w", collectionName(c), err)
 	}
-	return found, nil
+	return found, nil, nil
+}
+
+// document reads a document. It takes over raw.
+func (m *Mirror) document(s *schema.Schema, c *schema.Class, raw bson.Raw) (changeset.Key, *history.Document, error) {
+	d := &history.Document{Raw: raw}
+	id := raw.Lookup(schema.KeyField)
+	key, u := readKey(c, id)
+	if u != nil {
+		d.Unsynced = unsyncedIn(u.below(schema.KeyField))
+		return history.StrayKey(id), d, nil
+	}
+	var unsynced *Unsynced
+	switch o, err := m.mapping.MapDocument(s, c, raw); {
+	case err == nil:
+		d.Object = o
+	case errors.As(err, &unsynced):
+		d.Unsynced = unsyncedIn(unsynced)
+	default:
+		return key, nil, fmt.Errorf("map document of %s: %w", collectionName(c), err)
+	}
+	return key, d, nil
+}
+
+func unsyncedIn(u *Unsynced) *history.Unsynced {
+	return &history.Unsynced{Path: u.Path, Expected: u.Expected, Found: u.Found, Reason: u.Error(), Missing: u.Missing}
 }
 
 // Plan implements history.Mirror.
@@ -188,11 +213,11 @@ func (m *Mirror) Prepare(ctx context.Context, c *schema.Class) error {
 	return nil
 }
 
-// Count implements history.Mirror.
-func (m *Mirror) Count(ctx context.Context, c *schema.Class) (int64, error) {
-	n, err := m.collection(c).EstimatedDocumentCount(ctx)
+// Exists implements history.Mirror.
+func (m *Mirror) Exists(ctx context.Context, c *schema.Class) (bool, error) {
+	names, err := m.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: collectionName(c)}})
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", collectionName(c), err)
+		return false, fmt.Errorf("look for collection %s: %w", collectionName(c), err)
 	}
-	return n, nil
+	return len(names) > 0, nil
 }

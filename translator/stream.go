@@ -2,10 +2,10 @@ package translator
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,17 +14,16 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
-	"github.com/isthmus-sync/isthmus/schema"
 )
 
 // Tunables, with their defaults.
 const (
 	DefaultLease          = 15 * time.Second
 	DefaultStreamBatch    = 1000             // events the server hands out at a time
-	DefaultTokenHeartbeat = 30 * time.Second // how often the token of a quiet stream is stored
-	DefaultScanRange      = 500              // keys looked at in one commit of a scan
+	DefaultTransaction    = 10_000           // documents of a foreign transaction that are kept together
+	DefaultTokenHeartbeat = 30 * time.Second // how often the token of a stream without news is stored
+	DefaultScanRange      = 1000             // documents looked at in one commit of a scan
 	DefaultGuardGrace     = 30 * time.Second
 )
 
@@ -39,8 +38,14 @@ type Ingester struct {
 	Owner    string // names this node in the lease
 	Logger   *slog.Logger
 
+	// DatabaseOnly watches the database of the synced collections rather than the
+	// deployment, for a user who may not watch that. The bridge's own writes are
+	// then not recognised, and each is looked at once more.
+	DatabaseOnly bool
+
 	Lease          time.Duration
 	StreamBatch    int32
+	Transaction    int
 	TokenHeartbeat time.Duration
 	ScanRange      int
 
@@ -50,16 +55,25 @@ type Ingester struct {
 
 	running atomic.Bool
 	events  atomic.Int64
+	lost    bool          // the stored token leads nowhere; of the goroutine in Run
 	schema  chan struct{} // told when classes may have been added
+
+	mu    sync.Mutex
+	scans map[string]Progress // by class
 }
 
 // NewIngester returns an Ingester with the defaults. Start it with Run.
 func NewIngester(client *mongo.Client, database, metadata string, store *history.Store, file *history.File, owner string, log *slog.Logger) *Ingester {
 	return &Ingester{
 		Client: client, Database: database, Metadata: metadata, Store: store, File: file, Owner: owner, Logger: log,
-		Lease: DefaultLease, StreamBatch: DefaultStreamBatch, TokenHeartbeat: DefaultTokenHeartbeat, ScanRange: DefaultScanRange, GuardGrace: DefaultGuardGrace,
-		schema: make(chan struct{}, 1),
+		Lease: DefaultLease, StreamBatch: DefaultStreamBatch, Transaction: DefaultTransaction, TokenHeartbeat: DefaultTokenHeartbeat,
+		ScanRange: DefaultScanRange, GuardGrace: DefaultGuardGrace,
+		schema: make(chan struct{}, 1), scans: map[string]Progress{},
 	}
+}
+
+func (g *Ingester) comparer() *comparer {
+	return &comparer{db: g.Client.Database(g.Database), file: g.File, scanRange: g.ScanRange}
 }
 
 // Running reports whether this node reads the stream now.
@@ -84,8 +98,12 @@ func (g *Ingester) Run(ctx context.Context) error {
 		if err == nil && ok {
 			start := time.Now()
 			err = g.hold(ctx, token)
+			g.lost = isLost(err)
 			if time.Since(start) > time.Minute {
 				failures = 0
+			}
+			if errors.Is(err, errStreamEnded) {
+				continue
 			}
 		}
 		if ctx.Err() != nil {
@@ -112,9 +130,16 @@ func (g *Ingester) Run(ctx context.Context) error {
 	return nil
 }
 
+// errStreamEnded: MongoDB has ended the stream, as it does when the database it
+// watches is dropped. It goes on from the stored token.
+var errStreamEnded = errors.New("the change stream has ended")
+
 // hold ingests while the lease is held. It returns why it stopped.
 func (g *Ingester) hold(ctx context.Context, token bson.Raw) error {
-	group, ctx := errgroup.WithContext(ctx)
+	// Another node may have listed documents that this one has to strike off.
+	if err := g.File.ReloadUnsynced(ctx); err != nil {
+		return err
+	}
 	stream, err := g.open(ctx, token)
 	if err != nil {
 		return err
@@ -122,8 +147,9 @@ func (g *Ingester) hold(ctx context.Context, token bson.Raw) error {
 	defer stream.Close(context.WithoutCancel(ctx))
 	g.running.Store(true)
 	defer g.running.Store(false)
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.renew(ctx) })
-	group.Go(func() error { return g.read(ctx, stream) })
+	group.Go(func() error { return g.ingest(ctx, stream) })
 	group.Go(func() error { return g.scanAll(ctx) })
 	group.Go(func() error { return g.settleHolds(ctx) })
 	return group.Wait()
@@ -165,9 +191,12 @@ const (
 // what was written before.
 func (g *Ingester) open(ctx context.Context, token bson.Raw) (*mongo.ChangeStream, error) {
 	if token != nil {
-		stream, err := g.watch(ctx, token)
-		if !isLost(err) {
-			return stream, err
+		err := errors.New("reading from the stored token failed")
+		if !g.lost {
+			var stream *mongo.ChangeStream
+			if stream, err = g.watch(ctx, token); !isLost(err) {
+				return stream, err
+			}
 		}
 		g.Logger.Warn("the change stream's place is lost; every class is compared anew", "error", err)
 	}
@@ -206,151 +235,17 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 	}
 	opts := options.ChangeStream().SetBatchSize(g.StreamBatch).SetMaxAwaitTime(time.Second)
 	if token != nil {
-		opts.SetResumeAfter(token)
+		// Unlike resumeAfter it also takes the token of the event that ended a
+		// stream.
+		opts.SetStartAfter(token)
 	}
-	stream, err := g.Client.Watch(ctx, pipeline, opts)
+	watch := g.Client.Watch
+	if g.DatabaseOnly {
+		watch = g.Client.Database(g.Database).Watch
+	}
+	stream, err := watch(ctx, pipeline, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open change stream: %w", err)
 	}
 	return stream, nil
-}
-
-// reader turns events into batches of hints.
-type reader struct {
-	g           *Ingester
-	collections map[string]*schema.Class
-	schema      *schema.Schema
-	own         string // transaction of the bridge's that is passing by
-	hints       []history.Hint
-	open        string // transaction that the last event belongs to
-}
-
-// read reads the stream until it fails.
-func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream) error {
-	r := &reader{g: g}
-	stored := time.Now()
-	for {
-		more := stream.TryNext(ctx)
-		if !more {
-			if err := stream.Err(); err != nil {
-				return fmt.Errorf("read change stream: %w", err)
-			}
-			if stream.ID() == 0 {
-				return errors.New("read change stream: it ended")
-			}
-			if len(r.hints) == 0 && time.Since(stored) > g.TokenHeartbeat {
-				if err := g.Store.StoreToken(ctx, g.Owner, stream.ResumeToken()); err != nil {
-					return err
-				}
-				stored = time.Now()
-			}
-			continue
-		}
-		// Take all that the server has handed out; what it hands out at a time
-		// ends inside a transaction only when that is full.
-		n := int32(0)
-		for ; more; more = stream.RemainingBatchLength() > 0 && stream.TryNext(ctx) {
-			if err := r.event(ctx, stream.Current); err != nil {
-				return err
-			}
-			n++
-		}
-		if err := stream.Err(); err != nil {
-			return fmt.Errorf("read change stream: %w", err)
-		}
-		g.events.Add(int64(n))
-		if len(r.hints) == 0 || n >= g.StreamBatch && r.open != "" {
-			continue
-		}
-		if err := g.File.Ingest(ctx, &history.Ingest{Hints: r.hints, Token: stream.ResumeToken(), Owner: g.Owner}); err != nil {
-			return fmt.Errorf("ingest: %w", err)
-		}
-		stored = time.Now()
-		r.hints = nil
-	}
-}
-
-// event takes up one change event.
-func (r *reader) event(ctx context.Context, e bson.Raw) error {
-	txn := transactionOf(e)
-	r.open = txn
-	ns := e.Lookup("ns")
-	db, _ := ns.Document().Lookup("db").StringValueOK()
-	coll, _ := ns.Document().Lookup("coll").StringValueOK()
-	if db == r.g.Metadata && coll == "heads" {
-		if txn != "" {
-			// The bridge writes the head first, so what follows of this
-			// transaction is its own.
-			r.own = txn
-		}
-		return nil
-	}
-	if txn != "" && txn == r.own {
-		return nil
-	}
-	kind, _ := e.Lookup("operationType").StringValueOK()
-	switch kind {
-	case "insert", "update", "replace", "delete":
-	case "drop", "rename", "dropDatabase":
-		return r.gone(ctx, kind, coll, e)
-	default:
-		return nil
-	}
-	class := r.class(coll)
-	if class == nil {
-		return nil
-	}
-	id, err := e.LookupErr("documentKey", "_id")
-	if err != nil {
-		return nil
-	}
-	key, err := KeyFromBSON(class, id)
-	if err != nil {
-		r.g.Logger.Debug("document can't be synced: its _id is of another type than the class's", "collection", coll, "error", err)
-		return nil
-	}
-	r.hints = append(r.hints, history.Hint{
-		Ref:         changeset.ObjectRef{Class: class.Name, Key: key},
-		Time:        timeOf(e),
-		Transaction: txn,
-	})
-	return nil
-}
-
-// class returns the class whose documents a collection holds, nil if none.
-func (r *reader) class(coll string) *schema.Class {
-	if s := r.g.File.Schema(); s != r.schema {
-		r.schema = s
-		r.collections = map[string]*schema.Class{}
-		for _, c := range s.Classes {
-			if c.Kind != changeset.Embedded {
-				r.collections[collectionName(c)] = c
-			}
-		}
-	}
-	return r.collections[coll]
-}
-
-// transactionOf names the transaction an event belongs to, "" if none.
-func transactionOf(e bson.Raw) string {
-	lsid, err := e.LookupErr("lsid", "id")
-	if err != nil {
-		return ""
-	}
-	number, err := e.LookupErr("txnNumber")
-	if err != nil {
-		return ""
-	}
-	return base64.RawStdEncoding.EncodeToString(append(append([]byte(nil), lsid.Value...), number.Value...))
-}
-
-// timeOf is when an event's write was made, in ms since 2015.
-func timeOf(e bson.Raw) uint64 {
-	if t, ok := e.Lookup("wallTime").DateTimeOK(); ok {
-		return history.Timestamp(time.UnixMilli(t))
-	}
-	if sec, _, ok := e.Lookup("clusterTime").TimestampOK(); ok {
-		return history.Timestamp(time.Unix(int64(sec), 0))
-	}
-	return history.Timestamp(time.Now())
 }

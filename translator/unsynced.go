@@ -14,6 +14,7 @@ type Unsynced struct {
 	Expected string // the type or condition the schema demands
 	Found    string // the BSON type, as MongoDB names it, or the offending text
 	Reason   string // why that is wrong, where the types alone don't say
+	Missing  bool   // a required property is absent or null
 }
 
 // Error is a sentence for people: where, what was expected, what is there.

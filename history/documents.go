@@ -1,0 +1,216 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// Documents are what the documents of some hints held at one time: the time of
+// the last event before the stream's position. Read so, a batch never shows half
+// of a transaction whose other half is not hinted at yet; and the next batch can
+// be read while this one is committed.
+//
+// What devices wrote after that time is in no such document. The history says
+// which objects that concerns: those are read afresh by the commit.
+type Documents struct {
+	schema  *schema.Schema
+	version uint64 // the head at that time
+	found   map[changeset.ObjectRef]*Document
+}
+
+// maxDocumentBytes bounds the documents that are read for one commit.
+const maxDocumentBytes = 32 << 20
+
+// ReadDocuments reads the documents of hints as of a cluster time; the zero time
+// means now. Where they would take too much memory it leaves some out, and
+// returns the hints at them, which are then a batch of their own. The error is
+// ErrSnapshotGone when MongoDB no longer knows how the documents were.
+func (f *File) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
+	opts := options.Session().SetSnapshot(true)
+	if at.T != 0 {
+		opts.SetSnapshotTime(at)
+	}
+	session, err := f.store.opts.Client.StartSession(opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read documents: %w", err)
+	}
+	defer session.EndSession(ctx)
+	ctx = mongo.NewSessionContext(ctx, session)
+	h, err := f.readHead(ctx)
+	if err != nil {
+		return nil, nil, snapshotError(err)
+	}
+	d := &Documents{schema: f.Schema(), version: uint64(h.Version), found: make(map[changeset.ObjectRef]*Document, len(hints))}
+	byClass := map[string][]changeset.Key{}
+	asked := make(map[changeset.ObjectRef]bool, len(hints))
+	for _, h := range hints {
+		if !asked[h.Ref] {
+			asked[h.Ref] = true
+			byClass[h.Ref.Class] = append(byClass[h.Ref.Class], h.Ref.Key)
+		}
+	}
+	budget := maxDocumentBytes
+	left := map[changeset.ObjectRef]bool{}
+	for name, keys := range byClass {
+		class := d.schema.Class(name)
+		if class == nil {
+			continue
+		}
+		found, rest, err := f.store.opts.Mirror.ReadUpTo(ctx, d.schema, class, keys, budget)
+		if err != nil {
+			return nil, nil, snapshotError(fmt.Errorf("read documents of %s: %w", name, err))
+		}
+		for k, doc := range found {
+			budget -= len(doc.Raw)
+			d.found[changeset.ObjectRef{Class: name, Key: k}] = doc
+		}
+		for _, k := range rest {
+			left[changeset.ObjectRef{Class: name, Key: k}] = true
+		}
+	}
+	if len(left) == 0 {
+		return d, nil, nil
+	}
+	var rest []Hint
+	for _, h := range hints {
+		if left[h.Ref] {
+			rest = append(rest, h)
+		}
+	}
+	return d, rest, nil
+}
+
+// ErrSnapshotGone: MongoDB no longer knows what the documents held at that time.
+var ErrSnapshotGone = errors.New("the time's snapshot is gone")
+
+// snapshotError makes an error an ErrSnapshotGone if it is one.
+func snapshotError(err error) error {
+	if hasCode(err, codeSnapshotTooOld) || hasCode(err, codeSnapshotUnavailable) {
+		return fmt.Errorf("%w: %w", ErrSnapshotGone, err)
+	}
+	return err
+}
+
+// Server error codes of reads at a time.
+const (
+	codeSnapshotTooOld      = 239
+	codeSnapshotUnavailable = 246
+)
+
+// maxMoved is how many entries are looked through for what they touched.
+const maxMoved = 20_000
+
+// movedSince returns which objects the history touched after a version; all is
+// true when that can't be told.
+func (w *work) movedSince(version uint64) (moved map[changeset.ObjectRef]bool, all bool, err error) {
+	switch {
+	case version > w.head:
+		return nil, false, errHeadMoved
+	case version == w.head:
+		return nil, false, nil
+	case w.head-version > maxMoved:
+		return nil, true, nil
+	}
+	entries, err := w.f.Entries(w.plain, version, math.MaxInt)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(entries) == 0 || entries[0].Version != version+1 {
+		return nil, true, nil // trimmed meanwhile
+	}
+	moved = map[changeset.ObjectRef]bool{}
+	for _, e := range entries {
+		for i := range e.Objects {
+			moved[e.Objects[i].Ref] = true
+		}
+	}
+	return moved, false, nil
+}
+
+// loadForeign loads the objects of hints that load has passed over.
+func (w *work) loadForeign() error {
+	if err := w.freshHolds(); err != nil {
+		return err
+	}
+	states := map[string][]changeset.Key{}
+	afresh := map[string][]changeset.Key{}
+	for _, j := range w.batch.jobs {
+		if j.ingest == nil {
+			continue
+		}
+		docs := j.ingest.Documents
+		all := docs == nil || docs.schema != w.schema
+		var moved map[changeset.ObjectRef]bool
+		if !all {
+			var err error
+			if moved, all, err = w.movedSince(docs.version); err != nil {
+				return err
+			}
+		}
+		for _, h := range j.ingest.Hints {
+			class := w.schema.Class(h.Ref.Class)
+			if class == nil || w.objects[h.Ref] != nil || isPutOff(w.holds, h.Ref.Class) {
+				continue
+			}
+			o := &objectWork{ref: h.Ref, class: class}
+			w.objects[h.Ref] = o
+			w.order = append(w.order, h.Ref)
+			if all || moved[h.Ref] {
+				afresh[h.Ref.Class] = append(afresh[h.Ref.Class], h.Ref.Key)
+				continue
+			}
+			states[h.Ref.Class] = append(states[h.Ref.Class], h.Ref.Key)
+			o.doc = docs.found[h.Ref]
+		}
+	}
+	for class, keys := range states {
+		found, err := w.f.loadStates(w.ctx, w.schema, class, keys)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
+			o.state = found[o.ref]
+			o.now = o.state.object
+			o.mirrored = o.now
+			if o.doc != nil {
+				o.frozen = o.doc.Unsynced
+			}
+		}
+	}
+	for class, keys := range afresh {
+		if err := w.loadClass(class, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freshHolds makes sure that a hint is put off only while its class is held,
+// whatever this node knew: one put off after a comparison of the class has begun
+// would be lost.
+func (w *work) freshHolds() error {
+	for _, j := range w.batch.jobs {
+		if j.ingest == nil {
+			continue
+		}
+		for _, h := range j.ingest.Hints {
+			if !isPutOff(w.holds, h.Ref.Class) {
+				continue
+			}
+			var err error
+			w.holds, err = w.f.readHolds(w.plain)
+			return err
+		}
+	}
+	return nil
+}

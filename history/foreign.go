@@ -1,0 +1,185 @@
+package history
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/object"
+)
+
+// Bounds of one entry of foreign writes, in bytes of their documents. Devices get
+// an entry in one piece and keep it whole in memory.
+const (
+	maxForeignEntry     = 1 << 20
+	maxForeignTxnEntry  = 8 << 20 // of one foreign transaction
+	leastForeignWritten = 128     // what a document counts for at least
+)
+
+// hinted is what hints say of one object.
+type hinted struct {
+	time         uint64   // of the last change
+	transactions []string // that changed it
+}
+
+// foreignGroup is what becomes one entry.
+type foreignGroup struct {
+	time  uint64
+	refs  []changeset.ObjectRef
+	bytes int
+	limit int
+}
+
+// takeForeign appends entries for the foreign writes that the loaded documents
+// show.
+func (w *work) takeForeign() error {
+	if err := w.loadForeign(); err != nil {
+		return err
+	}
+	if err := w.fillNew(); err != nil {
+		return err
+	}
+	w.freezeTooLarge()
+	hints, order := w.readHints()
+	m := w.f.store.opts.Mirror
+	now := Timestamp(time.Now())
+	onTheSpot := map[changeset.ObjectRef]bool{}
+	for _, ref := range w.order {
+		o := w.objects[ref]
+		if hints[ref] != nil || !o.isForeign(m, w.schema) {
+			continue
+		}
+		if !w.batch.mayIngest(ref) {
+			return &foreignWriteError{ref}
+		}
+		if o.doc == nil {
+			if err := w.goneWithItsCollection(o); err != nil {
+				return err
+			}
+		}
+		hints[ref] = &hinted{time: now}
+		order = append(order, ref)
+		onTheSpot[ref] = true
+	}
+	var foreign []changeset.ObjectRef
+	erasing := map[string]int{}
+	for _, ref := range order {
+		o := w.objects[ref]
+		if o == nil || !onTheSpot[ref] && !o.isForeign(m, w.schema) {
+			continue
+		}
+		foreign = append(foreign, ref)
+		if h, settles := w.holds[ref.Class]; o.doc == nil && !(settles && h.Settling) {
+			erasing[ref.Class]++
+		}
+	}
+	for class, n := range erasing {
+		if err := w.guard(class, n); err != nil {
+			return err
+		}
+	}
+	w.erasing = erasing
+	for _, g := range w.groupForeign(foreign, hints) {
+		// Devices' clocks are theirs, but a foreign write is never from the future.
+		w.appendForeign(min(g.time, now), g.refs)
+	}
+	return nil
+}
+
+// readHints gathers the batch's hints by object, in order of first mention.
+func (w *work) readHints() (map[changeset.ObjectRef]*hinted, []changeset.ObjectRef) {
+	hints := map[changeset.ObjectRef]*hinted{}
+	var order []changeset.ObjectRef
+	for _, j := range w.batch.jobs {
+		if j.ingest == nil {
+			continue
+		}
+		for _, h := range j.ingest.Hints {
+			if isPutOff(w.holds, h.Ref.Class) {
+				continue
+			}
+			have := hints[h.Ref]
+			if have == nil {
+				have = &hinted{}
+				hints[h.Ref] = have
+				order = append(order, h.Ref)
+			}
+			have.time = max(have.time, h.Time)
+			if n := len(have.transactions); h.Transaction != "" && (n == 0 || have.transactions[n-1] != h.Transaction) {
+				have.transactions = append(have.transactions, h.Transaction)
+			}
+		}
+	}
+	return hints, order
+}
+
+// groupForeign sorts foreign writes into entries: a transaction is one, and so
+// are transactions that changed the same object, since the object shows what the
+// last of them made of it. Writes outside transactions go by their time, which
+// an entry has only one of.
+func (w *work) groupForeign(refs []changeset.ObjectRef, hints map[changeset.ObjectRef]*hinted) []*foreignGroup {
+	joined := map[string]string{} // transaction → one that it goes with
+	root := func(t string) string {
+		for joined[t] != "" {
+			t = joined[t]
+		}
+		return t
+	}
+	for _, ref := range refs {
+		ts := hints[ref].transactions
+		for i := 1; i < len(ts); i++ {
+			if a, b := root(ts[0]), root(ts[i]); a != b {
+				joined[b] = a
+			}
+		}
+	}
+	var groups []*foreignGroup
+	open := map[string]*foreignGroup{}
+	for _, ref := range refs {
+		h := hints[ref]
+		name, limit := fmt.Sprint(h.time), maxForeignEntry
+		if len(h.transactions) > 0 {
+			name, limit = root(h.transactions[0]), maxForeignTxnEntry
+		}
+		size := leastForeignWritten
+		if o := w.objects[ref]; o.doc != nil {
+			size = max(size, len(o.doc.Raw))
+		}
+		g := open[name]
+		if g == nil || g.bytes+size > g.limit {
+			g = &foreignGroup{limit: limit}
+			open[name] = g
+			groups = append(groups, g)
+		}
+		g.time = max(g.time, h.time)
+		g.bytes += size
+		g.refs = append(g.refs, ref)
+	}
+	return groups
+}
+
+// appendForeign appends one entry that makes objects be what their documents hold.
+func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
+	e := &Entry{Origin: ServerIdent, Timestamp: timestamp}
+	var erased, made, changed changeset.Changeset
+	for _, ref := range refs {
+		o := w.objects[ref]
+		var after *object.Object
+		if o.doc != nil {
+			after = w.f.store.opts.Mirror.Refine(w.schema, o.class, o.doc.Object, o.state.object)
+		}
+		difference := object.Diff(w.schema, ref, o.now, after)
+		switch {
+		case after == nil:
+			erased = append(erased, difference...)
+		case o.now == nil:
+			made = append(made, difference...)
+		default:
+			changed = append(changed, difference...)
+		}
+		e.Objects = append(e.Objects, w.touched(o, after, Touched{}))
+		o.now, o.mirrored, o.changed = after, after, true
+	}
+	e.Changeset = append(append(erased, made...), changed...)
+	w.append(e)
+}

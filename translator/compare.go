@@ -1,0 +1,293 @@
+package translator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// comparer compares classes with their collections: it looks at every document,
+// object state and listed unsynced document, and has the history commit what
+// differs. It needs no lease, and may run beside a stream and other comparisons.
+type comparer struct {
+	db        *mongo.Database // of the synced collections
+	file      *history.File
+	scanRange int
+}
+
+// scanned is a range of a class that is read and not committed yet.
+type scanned struct {
+	hints []history.Hint
+	docs  *history.Documents
+	last  bson.RawValue // end of the range; the zero value for the last one
+	whole bool          // the range ends with these hints
+}
+
+// compare looks at all of a class above an _id, in the order of _id across
+// types, and calls done after each range with its end (the zero value for the
+// last) and how many documents were looked at. The next range is read while one
+// is committed.
+func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawValue, done func(last bson.RawValue, looked int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	ranges := make(chan scanned, 1)
+	group.Go(func() error {
+		defer close(ranges)
+		return r.readRanges(ctx, c, after, ranges)
+	})
+	group.Go(func() error {
+		looked := 0
+		for s := range ranges {
+			if len(s.hints) > 0 {
+				if err := r.file.Ingest(ctx, &history.Ingest{Hints: s.hints, Documents: s.docs}); err != nil {
+					return err
+				}
+			}
+			looked += len(s.hints)
+			if !s.whole {
+				continue
+			}
+			if err := done(s.last, looked); err != nil {
+				return err
+			}
+			looked = 0
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (r *comparer) readRanges(ctx context.Context, c *schema.Class, after bson.RawValue, to chan<- scanned) error {
+	for {
+		keys, last, err := r.readRange(ctx, c, after)
+		if err != nil {
+			return err
+		}
+		now := history.Timestamp(time.Now())
+		hints := make([]history.Hint, len(keys))
+		for i, k := range keys {
+			hints[i] = history.Hint{Ref: changeset.ObjectRef{Class: c.Name, Key: k}, Time: now}
+		}
+		if last.Type == 0 {
+			// What is listed and neither a document nor an object any more is
+			// struck off.
+			listed, err := r.file.UnsyncedHints(ctx, c.Name)
+			if err != nil {
+				return err
+			}
+			hints = append(hints, listed...)
+		}
+		if err := r.readHinted(ctx, hints, last, to); err != nil {
+			return err
+		}
+		if last.Type == 0 {
+			return nil
+		}
+		after = last
+	}
+}
+
+// readHinted reads the documents of a range, in pieces that memory holds.
+func (r *comparer) readHinted(ctx context.Context, hints []history.Hint, last bson.RawValue, to chan<- scanned) error {
+	return readPieces(ctx, r.file, hints, bson.Timestamp{}, func(hints []history.Hint, docs *history.Documents, whole bool) error {
+		select {
+		case to <- scanned{hints, docs, last, whole}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// readPieces reads the documents of hints as of a time, the zero time for now,
+// in pieces that memory holds. whole is true for the last of them.
+func readPieces(ctx context.Context, file *history.File, hints []history.Hint, at bson.Timestamp,
+	fn func(hints []history.Hint, docs *history.Documents, whole bool) error) error {
+	for {
+		docs, rest, err := file.ReadDocuments(ctx, hints, at)
+		if errors.Is(err, history.ErrSnapshotGone) && at.T != 0 {
+			// Late by minutes. What the documents hold now is as true.
+			at = bson.Timestamp{}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(rest) == 0 {
+			return fn(hints, docs, true)
+		}
+		left := make(map[changeset.ObjectRef]bool, len(rest))
+		for _, h := range rest {
+			left[h.Ref] = true
+		}
+		piece := make([]history.Hint, 0, len(hints)-len(rest))
+		for _, h := range hints {
+			if !left[h.Ref] {
+				piece = append(piece, h)
+			}
+		}
+		if err := fn(piece, docs, false); err != nil {
+			return err
+		}
+		hints = rest
+	}
+}
+
+// readRange returns the keys of the documents and the object states in the next
+// range above after, and the range's end; the zero value when it has none.
+// Documents are taken in the order of the index on _id: what _id a document has
+// is not for the class to say.
+func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.RawValue) ([]changeset.Key, bson.RawValue, error) {
+	limit := max(r.scanRange, 2)
+	ids, err := r.documentIDs(ctx, c, after, limit)
+	if err != nil {
+		return nil, bson.RawValue{}, err
+	}
+	seen := make(map[changeset.Key]bool, len(ids))
+	keys := make([]changeset.Key, 0, len(ids))
+	add := func(k changeset.Key) {
+		if !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	for _, id := range ids {
+		add(documentKey(c, id))
+	}
+	var last bson.RawValue
+	if len(ids) == limit {
+		last = ids[limit-1]
+	}
+	for from := after; ; {
+		states, err := r.file.StateKeys(ctx, c.Name, from, last, limit)
+		if err != nil {
+			return nil, bson.RawValue{}, err
+		}
+		for _, k := range states {
+			add(k)
+		}
+		if len(states) < limit {
+			return keys, last, nil
+		}
+		from = KeyToBSON(states[len(states)-1])
+	}
+}
+
+// documentIDs returns the next _ids above after, at most limit.
+func (r *comparer) documentIDs(ctx context.Context, c *schema.Class, after bson.RawValue, limit int) ([]bson.RawValue, error) {
+	byID := bson.D{{Key: schema.KeyField, Value: 1}}
+	opts := options.Find().SetSort(byID).SetHint(byID).SetProjection(byID).SetLimit(int64(limit))
+	if after.Type != 0 {
+		// The bound of an index scan, unlike $gt, does not end at the type's.
+		opts.SetMin(bson.D{{Key: schema.KeyField, Value: after}}).SetLimit(int64(limit) + 1)
+	}
+	cur, err := r.db.Collection(collectionName(c)).Find(ctx, bson.D{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("read range of %s: %w", collectionName(c), err)
+	}
+	defer cur.Close(ctx)
+	var ids []bson.RawValue
+	for cur.Next(ctx) && len(ids) < limit {
+		id := cur.Current.Lookup(schema.KeyField)
+		if id.Type == after.Type && bytes.Equal(id.Value, after.Value) {
+			continue
+		}
+		ids = append(ids, bson.RawValue{Type: id.Type, Value: bytes.Clone(id.Value)})
+	}
+	if err := cur.Err(); err != nil {
+		return nil, fmt.Errorf("read range of %s: %w", collectionName(c), err)
+	}
+	return ids, nil
+}
+
+// total is about how much a comparison of the class will look at.
+func (r *comparer) total(ctx context.Context, c *schema.Class) (int64, error) {
+	docs, err := r.count(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	states, err := r.file.CountStates(ctx, c.Name)
+	return max(docs, states), err
+}
+
+// count is about how many documents the class's collection has.
+func (r *comparer) count(ctx context.Context, c *schema.Class) (int64, error) {
+	n, err := r.db.Collection(collectionName(c)).EstimatedDocumentCount(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", collectionName(c), err)
+	}
+	return n, nil
+}
+
+// losses says how much of a class comparing it would erase: of so many objects,
+// so many have no document. It stops counting when more than half have one, or
+// have none.
+type losses struct{ gone, there, states int64 }
+
+// most reports whether it is more than half.
+func (l losses) most() bool { return 2*l.gone > l.gone+l.there }
+
+func (r *comparer) losses(ctx context.Context, c *schema.Class) (losses, error) {
+	var l losses
+	states, err := r.file.CountStates(ctx, c.Name)
+	if err != nil || states == 0 {
+		return l, err
+	}
+	l.states = states
+	var from bson.RawValue
+	for {
+		keys, err := r.file.StateKeys(ctx, c.Name, from, bson.RawValue{}, lossRange)
+		if err != nil {
+			return l, err
+		}
+		more := len(keys) == lossRange
+		if from.Type != 0 && len(keys) > 0 {
+			keys = keys[1:] // the bound, which was counted
+		}
+		there, err := r.existing(ctx, c, keys)
+		if err != nil {
+			return l, err
+		}
+		l.there += there
+		l.gone += int64(len(keys)) - there
+		if !more || 2*l.there > states || 2*l.gone > states {
+			return l, nil
+		}
+		from = KeyToBSON(keys[len(keys)-1])
+	}
+}
+
+// lossRange is how many keys are looked for at a time.
+const lossRange = 2000
+
+// existing is how many of the keys have documents.
+func (r *comparer) existing(ctx context.Context, c *schema.Class, keys []changeset.Key) (int64, error) {
+	ids := make(bson.A, len(keys))
+	for i, k := range keys {
+		ids[i] = KeyToBSON(k)
+	}
+	cur, err := r.db.Collection(collectionName(c)).Find(ctx, bson.D{{Key: schema.KeyField, Value: bson.D{{Key: "$in", Value: ids}}}},
+		options.Find().SetProjection(bson.D{{Key: schema.KeyField, Value: 1}}).SetBatchSize(lossRange))
+	if err != nil {
+		return 0, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+	}
+	defer cur.Close(ctx)
+	n := int64(0)
+	for cur.Next(ctx) {
+		n++
+	}
+	if err := cur.Err(); err != nil {
+		return 0, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+	}
+	return n, nil
+}

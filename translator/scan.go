@@ -1,0 +1,150 @@
+package translator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/schema"
+)
+
+// Progress says how far a comparison of a class with its collection has come.
+type Progress struct {
+	Class  string
+	Looked int64 // documents and object states looked at
+	Total  int64 // about how many there are
+	Done   bool
+}
+
+// scanPauses are how long a class rests whose scan failed: so long at first, at
+// most so long.
+const (
+	firstScanPause = time.Second
+	maxScanPause   = time.Minute
+)
+
+// scanSaved is how often a running scan stores how far it has come. What lies in
+// between is looked at again after a stop, and found equal.
+const scanSaved = time.Second
+
+// Scans returns how far this node has come with scans, by class.
+func (g *Ingester) Scans() []Progress {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := slices.Collect(maps.Values(g.scans))
+	slices.SortFunc(out, func(a, b Progress) int { return strings.Compare(a.Class, b.Class) })
+	return out
+}
+
+func (g *Ingester) noteScan(p Progress) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.scans[p.Class] = p
+}
+
+// scanAll scans the classes that were never scanned in their present shape, now
+// and whenever the schema changes. A class that can't be scanned keeps no other
+// from it.
+func (g *Ingester) scanAll(ctx context.Context) error {
+	pause := firstScanPause
+	for {
+		failed := false
+		s := g.File.Schema()
+		for _, name := range s.ClassNames() {
+			c := s.Class(name)
+			if c.Kind == changeset.Embedded {
+				continue
+			}
+			err := g.scan(ctx, s, c)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, history.ErrLeaseLost):
+				return err
+			case err != nil:
+				failed = true
+				g.Logger.Warn("comparing a collection with the history fails; will go on trying", "class", name, "error", err)
+			}
+		}
+		var again <-chan time.Time
+		if failed {
+			again = time.After(pause)
+			pause = min(2*pause, maxScanPause)
+		} else {
+			pause = firstScanPause
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-g.schema:
+		case <-again:
+		}
+	}
+}
+
+// scan compares all documents of a class with its object states, in ranges of
+// keys, beside the stream.
+func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) error {
+	progress, err := g.File.ReadScan(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	shape := shapeOf(s, c)
+	if progress.Done && progress.Shape == shape {
+		return nil
+	}
+	if _, held := g.File.Holds()[c.Name]; held {
+		return nil // it is scanned when it is released
+	}
+	r := g.comparer()
+	if progress.Shape != shape {
+		// A device would lose what nobody meant to erase: the collection may have
+		// gone while nobody looked.
+		lost, err := r.losses(ctx, c)
+		if err != nil {
+			return err
+		}
+		if lost.most() && (lost.there == 0 || lost.gone >= guardedLosses) {
+			return g.File.HoldErased(ctx, c.Name, fmt.Sprintf("more than half of its %d objects have no document", lost.states))
+		}
+		total, err := r.total(ctx, c)
+		if err != nil {
+			return err
+		}
+		progress.Shape, progress.Done, progress.After = shape, false, bson.RawValue{}
+		progress.Looked, progress.Total = 0, total
+	}
+	note := func() {
+		g.noteScan(Progress{Class: c.Name, Looked: progress.Looked, Total: max(progress.Total, progress.Looked), Done: progress.Done})
+	}
+	note()
+	saved := time.Now()
+	err = r.compare(ctx, c, progress.After, func(last bson.RawValue, looked int) error {
+		progress.Looked += int64(looked)
+		progress.After, progress.Done = last, last.Type == 0
+		note()
+		if progress.Done {
+			progress.Required = requiredOf(s, c)
+		} else if time.Since(saved) < scanSaved {
+			return nil
+		}
+		saved = time.Now()
+		return g.File.WriteScan(ctx, progress)
+	})
+	if err == nil && progress.Looked > 0 {
+		g.Logger.Info("collection compared with the history", "collection", collectionName(c), "documents", progress.Looked)
+	}
+	return err
+}
+
+// guardedLosses is the number of objects from which losing more than half of a
+// class is asked about. Fewer are, too, when none is left.
+const guardedLosses = 100
