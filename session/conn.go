@@ -31,6 +31,7 @@ type conn struct {
 	cancel   context.CancelFunc
 	sessions sync.WaitGroup // their goroutines
 	bound    bool           // a session was ever bound; the reader's
+	memory   *memory        // of the sessions' uploads
 
 	writing sync.Mutex
 	out     []byte // the message being written
@@ -42,7 +43,7 @@ type conn struct {
 }
 
 func newConn(s *Server, ws *websocket.Conn, sock *socket, codec protocol.Codec, id, user string, log *slog.Logger) *conn {
-	c := &conn{server: s, ws: ws, socket: sock, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session)}
+	c := &conn{server: s, ws: ws, socket: sock, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session), memory: newMemory()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
@@ -165,7 +166,9 @@ func (c *conn) receive(data []byte) error {
 	it := item{m: m, size: len(data)}
 	switch m := m.(type) {
 	case *protocol.Upload:
-		it.entries, it.err = decodeEntries(m.Entries)
+		c.memory.await(c.ctx)
+		it.entries, it.memory, it.err = decodeEntries(m.Entries, c.server.opts.MaxUploadItems)
+		c.memory.hold(it.memory)
 	case *protocol.Unbind:
 		c.setUnbinding(s)
 	}
@@ -173,21 +176,33 @@ func (c *conn) receive(data []byte) error {
 	return nil
 }
 
-// decodeEntries decodes an UPLOAD's changesets. It is done here, so that the
-// buffer can be used for the next message.
-func decodeEntries(entries []protocol.UploadEntry) ([]history.UploadEntry, error) {
-	out := make([]history.UploadEntry, len(entries))
-	for i, e := range entries {
-		cs, err := changeset.Decode(e.Changeset)
-		if err != nil {
-			return nil, fmt.Errorf("changeset of client version %d: %w", e.ClientVersion, err)
+// decodeEntries decodes an UPLOAD's changesets, which are limit items at most
+// (see changeset.DecodeMax), and drops their bytes. It is done here, so that the
+// buffer can be used for the next message. bytes is about how much memory they
+// take.
+func decodeEntries(entries []protocol.UploadEntry, limit int) (out []history.UploadEntry, bytes int, err error) {
+	out = make([]history.UploadEntry, len(entries))
+	left := limit
+	for i := range entries {
+		e := &entries[i]
+		cs, used, err := changeset.DecodeMax(e.Changeset, left)
+		var full *changeset.LimitError
+		if errors.As(err, &full) {
+			return nil, 0, fmt.Errorf("changeset of client version %d: more than %d instructions at once; do such work in several smaller write transactions",
+				e.ClientVersion, limit)
 		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("changeset of client version %d: %w", e.ClientVersion, err)
+		}
+		left -= used
+		bytes += used*changeset.ItemBytes + len(e.Changeset)
 		out[i] = history.UploadEntry{
 			ClientVersion: uint64(e.ClientVersion), Base: uint64(e.ServerVersion), Timestamp: uint64(e.Timestamp),
 			Changeset: cs, Size: len(e.Changeset),
 		}
+		e.Changeset = nil
 	}
-	return out, nil
+	return out, bytes, nil
 }
 
 func (c *conn) session(ident int64) *session {

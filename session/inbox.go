@@ -21,6 +21,7 @@ type item struct {
 	entries []history.UploadEntry // of an UPLOAD, decoded
 	err     error                 // why an UPLOAD's changesets could not be decoded
 	size    int                   // bytes of the message
+	memory  int                   // bytes of entries, to be released
 }
 
 // inbox is the queue between a connection's reader, which is the only one that

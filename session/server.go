@@ -21,7 +21,11 @@ import (
 const (
 	// DefaultMaxMessage is well above what clients send unless a single change
 	// is that large.
-	DefaultMaxMessage   = 64 << 20
+	DefaultMaxMessage = 64 << 20
+	// DefaultMaxUploadItems is about twice what fits a changeset of 16 MB, the
+	// largest that other clients can take.
+	DefaultMaxUploadItems = 4_000_000
+
 	DefaultIdleTimeout  = 10 * time.Minute
 	DefaultWriteTimeout = 5 * time.Minute
 	DefaultBindTimeout  = time.Minute
@@ -46,6 +50,10 @@ type Options struct {
 	// MaxMessage bounds a message in bytes, and what its body inflates to by
 	// twice as much.
 	MaxMessage int
+	// MaxUploadItems bounds the instructions of an UPLOAD, with their path elements
+	// and names (see changeset.DecodeMax): what a message inflates to says little
+	// about the memory it takes.
+	MaxUploadItems int
 	// IdleTimeout is how long a client may be silent. Clients ping every minute,
 	// but not while they integrate a large download.
 	IdleTimeout time.Duration
@@ -78,6 +86,9 @@ func (o *Options) setDefaults() {
 	def(&o.ErrorGrace, DefaultErrorGrace)
 	if o.MaxMessage == 0 {
 		o.MaxMessage = DefaultMaxMessage
+	}
+	if o.MaxUploadItems == 0 {
+		o.MaxUploadItems = DefaultMaxUploadItems
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -179,7 +179,9 @@ func (s *session) takeMessages() error {
 			return nil
 		}
 		s.inbox.take()
-		if err := s.take(&it); err != nil {
+		err := s.take(&it)
+		s.conn.memory.release(it.memory)
+		if err != nil {
 			return err
 		}
 	}

@@ -110,11 +110,15 @@ func (s *session) takeUpload(m *protocol.Upload, it *item) error {
 	}
 	s.last.progress = history.Cursor{Client: uint64(m.ProgressClient), Server: uint64(m.ProgressServer)}
 	s.last.locked = uint64(m.LockedServer)
-	size, entries := it.size, len(it.entries) > 0
+	size, memory, entries := it.size, it.memory, len(it.entries) > 0
+	it.memory = 0 // the upload has it now
 	s.uploads.begin(size)
 	s.client.Upload(
 		&history.Upload{Progress: s.last.progress, Locked: s.last.locked, Entries: it.entries, View: s.uploadView()},
-		func(err error) { s.uploads.end(size, entries, err) })
+		func(err error) {
+			s.uploads.end(size, entries, err)
+			s.conn.memory.release(memory)
+		})
 	return nil
 }
 
