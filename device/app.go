@@ -48,7 +48,7 @@ type location struct {
 func NewApp(baseURL, id string) *App {
 	return &App{
 		ID:   id,
-		HTTP: &http.Client{Timeout: DefaultRequestTimeout},
+		HTTP: &http.Client{Timeout: DefaultRequestTimeout, Transport: transport},
 		base: strings.TrimRight(baseURL, "/"),
 	}
 }
