@@ -69,11 +69,15 @@ func briefly(err error) string {
 	return err.Error()
 }
 
+// driverName is the application name under which all nodes of an app, and nobody
+// else, are known to MongoDB.
+func driverName(app string) string { return "bridge " + app }
+
 // openMongoDB connects and looks whether MongoDB is what the bridge needs: a
 // replica set or sharded cluster, new enough, with the privileges on both
 // databases.
-func openMongoDB(ctx context.Context, c config.MongoDB) (*mongo.Client, error) {
-	opts := options.Client().ApplyURI(c.URI).SetAppName("bridge")
+func openMongoDB(ctx context.Context, app string, c config.MongoDB) (*mongo.Client, error) {
+	opts := options.Client().ApplyURI(c.URI).SetAppName(driverName(app))
 	client, err := mongo.Connect(opts)
 	if err != nil {
 		return nil, &mongoError{"cannot be connected to", "see mongodb.uri in the configuration", err}

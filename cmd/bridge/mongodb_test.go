@@ -84,7 +84,7 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 }
 
 func tryOpen(uri string) error {
-	client, err := openMongoDB(context.Background(), config.MongoDB{URI: uri, Database: "tasks", MetadataDatabase: "__bridge_tasks"})
+	client, err := openMongoDB(context.Background(), "tasks", config.MongoDB{URI: uri, Database: "tasks", MetadataDatabase: "__bridge_tasks"})
 	if err != nil {
 		return err
 	}

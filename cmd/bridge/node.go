@@ -54,7 +54,7 @@ func openNode(ctx context.Context, cfg *config.Config, logger *slog.Logger, addr
 			n.close()
 		}
 	}()
-	if n.mongo, err = openMongoDB(ctx, cfg.MongoDB); err != nil {
+	if n.mongo, err = openMongoDB(ctx, cfg.App.ID, cfg.MongoDB); err != nil {
 		return nil, err
 	}
 	if err = n.openPresence(); err != nil {
@@ -138,6 +138,7 @@ func (n *node) openSync(ctx context.Context) error {
 	documents := n.mongo.Database(n.cfg.MongoDB.Database)
 	n.store, err = history.Open(ctx, history.Options{
 		Client:          n.mongo,
+		DriverName:      driverName(n.cfg.App.ID),
 		Database:        n.cfg.MongoDB.MetadataDatabase,
 		Mirror:          translator.NewMirror(documents, translator.Mapping{}),
 		Logger:          n.logger,
