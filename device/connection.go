@@ -46,6 +46,7 @@ type connection struct {
 	sessions map[int64]*session
 	socket   *websocket.Conn // nil unless connected
 	codec    protocol.Codec
+	fresh    bool // has not got its first session yet
 	done     bool // takes no session any more
 
 	// Reconnecting.
@@ -74,6 +75,7 @@ func newConnection(client *Client, user *User, key connectionKey) *connection {
 		ended:    make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 		sessions: make(map[int64]*session),
+		fresh:    true,
 	}
 }
 
@@ -84,6 +86,7 @@ func (c *connection) add(s *session) bool {
 		c.mu.Unlock()
 		return false
 	}
+	c.fresh = false
 	s.joined = true
 	if s.leaving {
 		s.end()
@@ -183,12 +186,12 @@ func (c *connection) run() {
 func (c *connection) waitForWork() bool {
 	for {
 		c.mu.Lock()
-		if len(c.sessions) == 0 || c.client.ctx.Err() != nil {
+		if len(c.sessions) == 0 && !c.fresh || c.client.ctx.Err() != nil {
 			c.done = true
 			c.mu.Unlock()
 			return false
 		}
-		parked := c.halted || c.client.offline.Load()
+		parked := c.fresh || c.halted || c.client.offline.Load()
 		wait := time.Until(c.notBefore)
 		c.mu.Unlock()
 		if !parked && wait <= 0 {

@@ -175,3 +175,31 @@ func TestManualReset(t *testing.T) {
 		t.Error("the file has changed")
 	}
 }
+
+// TestResetAfterBadChangeset: a device that could not integrate a DOWNLOAD says
+// so, and is well again after the reset that the server answers with.
+func TestResetAfterBadChangeset(t *testing.T) {
+	sc := resettable(t)
+	sc.socket.send("download 1 3 6 3 1003 6 0 1 2 1 0 14 0\n3 6 1 3 2 2 \x3f\x05")
+	for {
+		if e, ok := sc.hearAny().(*protocol.ClientError); ok {
+			if e.Code != protocol.BadChangeset {
+				t.Errorf("%+v", e)
+			}
+			break
+		}
+	}
+	// Deaf: what comes now is not taken.
+	sc.socket.send("download 1 3 6 3 1003 6 0 1 2 1 0 0 0\n")
+	sc.socket.send(jsonError(217, 1, "ClientReset", false, ""))
+	sc.socket.expect("unbind 1\n")
+	sc.playReset(2)
+	sc.connect()
+	sc.socket.expect("bind 3 37 0 0 0\n" + `{"schemaVersion":0,"sessionReason":1}`)
+	if err := sc.realm.Failure(); err != nil {
+		t.Error("still inactive: ", err)
+	}
+	if keys := sc.realm.Keys("Dog"); len(keys) != 1 || keys[0] != changeset.IntKey(7) {
+		t.Errorf("the realm holds %v", keys)
+	}
+}
