@@ -24,6 +24,10 @@
 // A Realm needs no network: a File is the local file alone, with the changesets
 // it would upload and the merge of what it would download, for simulations.
 //
+// What it leaves out: the recovery of unsent changes in a client reset (a realm
+// can discard them or leave the reset to its owner), the migration from
+// partition to flexible mode, schema versions, and TEST_COMMAND.
+//
 // The package imports the pure packages only. It knows nothing of the server's
 // own, of MongoDB, or of files on disk.
 package device
