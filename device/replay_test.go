@@ -278,7 +278,7 @@ func (r *replay) settle() {
 			if time.Now().After(deadline) {
 				r.t.Fatalf("device %s has received %d of %d messages", d.name, d.received.Load(), d.sent)
 			}
-			time.Sleep(100 * time.Microsecond)
+			<-time.After(100 * time.Microsecond)
 		}
 		if d.client == nil {
 			continue
@@ -411,7 +411,7 @@ func eventually(t *testing.T, condition func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("what the test waits for does not happen")
 		}
-		time.Sleep(100 * time.Microsecond)
+		<-time.After(100 * time.Microsecond)
 	}
 }
 
