@@ -40,7 +40,7 @@ func (s *session) open() error {
 // takeIdent checks the client's IDENT and takes its client file over.
 func (s *session) takeIdent(m *protocol.ClientIdent) error {
 	s.key = clientFile{s.file.Name(), uint64(m.File)}
-	if err := s.evict(); err != nil {
+	if err := s.awaitOther(); err != nil {
 		return err
 	}
 	client, err := s.file.Attach(s.ctx, s.conn.user, history.Cursors{
@@ -55,7 +55,7 @@ func (s *session) takeIdent(m *protocol.ClientIdent) error {
 	}
 	s.client = client
 	s.log = s.log.With("client_file", m.File)
-	s.conn.server.attach(s.key, s)
+	s.supersede()
 	if client.Unfinished(uint64(m.DownloadServer)) && !s.again {
 		// The client may hold batches of a bootstrap that was cut off. It drops
 		// them when it binds again after an error, and only then.
@@ -72,28 +72,32 @@ func (s *session) takeIdent(m *protocol.ClientIdent) error {
 	return nil
 }
 
-// evict ends the session that serves the client file now, if there is one. On
-// another connection that is a zombie, whose client has lost its network and
-// come back.
-func (s *session) evict() error {
+// awaitOther waits until a session on the same connection that serves the client
+// file and is being unbound has ended. One that is not is the client's mistake.
+func (s *session) awaitOther() error {
 	other := s.conn.server.attachedTo(s.key)
-	if other == nil || other == s {
+	if other == nil || other.conn != s.conn {
 		return nil
 	}
-	if other.conn != s.conn {
+	if !s.conn.isUnbinding(other) {
+		return &connectionError{protocol.BoundInOtherSession, fmt.Sprintf("client file %d is bound in session %d as well", s.key.ident, other.ident)}
+	}
+	select {
+	case <-other.done:
+		return nil
+	case <-s.ctx.Done():
+		return errGone
+	}
+}
+
+// supersede hangs up the connection that served the client file before. It is a
+// zombie, whose client has lost its network and come back.
+func (s *session) supersede() {
+	other := s.conn.server.attach(s.key, s)
+	if other != nil && other.conn != s.conn {
 		other.log.Info("client file comes over a new connection; hanging up the old one")
 		other.conn.closeNow()
-		return nil
 	}
-	if s.conn.isUnbinding(other) {
-		select {
-		case <-other.done:
-			return nil
-		case <-s.ctx.Done():
-			return errGone
-		}
-	}
-	return &connectionError{protocol.BoundInOtherSession, fmt.Sprintf("client file %d is bound in session %d as well", s.key.ident, other.ident)}
 }
 
 // start sets the cursors to what the client has integrated.

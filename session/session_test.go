@@ -155,6 +155,16 @@ func TestOneFileOverTwoConnections(t *testing.T) {
 	}
 }
 
+func TestGuessedSaltDisturbsNobody(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	p := r.dial("ann").open(1)
+	w := r.dial("mallory")
+	w.send(&protocol.Bind{Session: 1}, &protocol.ClientIdent{Session: 1, File: p.ident.File, Salt: 4711, Query: "{}"})
+	w.expectError(protocol.DivergingHistories)
+	p.awaitUpload(p.upload(newDog(1, 1, "Rex")))
+}
+
 func TestOneFileTwiceOnAConnection(t *testing.T) {
 	r := newRig(t)
 	r.file.commit(dogs())
