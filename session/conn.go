@@ -211,6 +211,10 @@ func (c *conn) session(ident int64) *session {
 	return c.byIdent[ident]
 }
 
+// maxSessions is how many sessions a connection may have: one for each realm that
+// an app has open, so far more than any needs.
+const maxSessions = 10_000
+
 // bind opens a session. An ident is used once, but for a session that got an
 // error: the client binds that again.
 func (c *conn) bind(m *protocol.Bind) error {
@@ -225,6 +229,9 @@ func (c *conn) bind(m *protocol.Bind) error {
 	before := c.byIdent[m.Session]
 	if before != nil && !before.unbinding || before == nil && m.Session <= c.highest {
 		return &connectionError{protocol.ReuseOfSessionIdent, fmt.Sprintf("session %d is bound already", m.Session)}
+	}
+	if before == nil && len(c.byIdent) >= maxSessions {
+		return &connectionError{protocol.OtherError, fmt.Sprintf("more than %d sessions on one connection", maxSessions)}
 	}
 	s := newSession(c, m, before)
 	c.byIdent[m.Session] = s
