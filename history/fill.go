@@ -13,12 +13,17 @@ import (
 // that scan is done the property is no longer new, and a document without it is
 // unsynced like any other.
 
+// maxRefusedFills is how many documents of a class MongoDB may refuse to have
+// filled in before the batch fills in no more.
+const maxRefusedFills = 10
+
 // fillNew fills the loaded documents that lack nothing but new properties.
 func (w *work) fillNew() error {
 	if !w.f.store.opts.DevelopmentMode {
 		return nil
 	}
 	lacking := map[string][]changeset.Key{}
+	refusals := map[string]int{}
 	for _, ref := range w.order {
 		o := w.objects[ref]
 		if o.frozen == nil || !o.frozen.Missing || o.state.object == nil {
@@ -28,12 +33,17 @@ func (w *work) fillNew() error {
 			refused := *o.frozen
 			refused.Reason += "; MongoDB refuses to have it filled in: " + reason
 			o.frozen = &refused
+			refusals[ref.Class]++
 			continue
 		}
 		lacking[ref.Class] = append(lacking[ref.Class], ref.Key)
 	}
 	m := w.f.store.opts.Mirror
 	for class, keys := range lacking {
+		if refusals[class] > maxRefusedFills {
+			// Each refusal is another try of the batch. They wait for better times.
+			continue
+		}
 		isNew, err := w.newProperties(class)
 		if err != nil {
 			return err

@@ -32,6 +32,12 @@ func (b *bed) ingest() *translator.Ingester {
 
 func (b *bed) run(g *translator.Ingester) {
 	b.t.Helper()
+	b.t.Cleanup(b.start(g))
+}
+
+// start runs an Ingester until stop is called.
+func (b *bed) start(g *translator.Ingester) (stop func()) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan struct{})
 	go func() {
@@ -40,11 +46,19 @@ func (b *bed) run(g *translator.Ingester) {
 			b.t.Error(err)
 		}
 	}()
-	b.t.Cleanup(func() {
+	stop = func() {
 		cancel()
 		<-done
-	})
-	b.wait("the stream is open", g.Running)
+	}
+	for !g.Running() {
+		select {
+		case <-b.ctx.Done():
+			stop()
+			b.t.Fatal("the stream is not opened")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return stop
 }
 
 // wait waits for a condition.
