@@ -191,9 +191,9 @@ func (w *work) takeChangeset(u *uploadJob, s *seen, up *UploadEntry, merged, apa
 	}
 	clear(w.rewritten)
 	for _, part := range split(apart) {
-		t, difference := w.takeApart(u, s, up, part)
+		t, instructions := w.takeApart(u, s, up, part)
 		e.Objects = append(e.Objects, t)
-		e.Changeset = append(e.Changeset, difference...)
+		e.Changeset = append(e.Changeset, instructions...)
 	}
 	w.append(e)
 }
@@ -291,15 +291,21 @@ func (w *work) takeApart(u *uploadJob, s *seen, up *UploadEntry, p part) (Touche
 	incoming := &transform.Entry{Changeset: p.instructions, Timestamp: up.Timestamp, Origin: u.client.ident.Ident}
 	err := transform.Merge(s.windowOn(p.ref), []*transform.Entry{incoming}, transform.ServerRules)
 	var after *object.Object
+	var rewritten changeset.Changeset
 	if err == nil {
-		after, _, err = w.apply(o, incoming.Changeset)
+		after, rewritten, err = w.apply(o, incoming.Changeset)
 	}
 	if err != nil {
 		// It was made on a copy that is gone; nothing of it can be kept.
 		return w.touched(o, o.now, Touched{Refresh: true}), nil
 	}
-	difference := object.Diff(w.schema, p.ref, o.now, after)
-	return w.move(o, after, difference, Touched{Refresh: true}), difference
+	// Not the difference that they make: an increment must not become a value,
+	// which would beat what others add meanwhile.
+	instructions := incoming.Changeset
+	if rewritten != nil {
+		instructions = rewritten
+	}
+	return w.move(o, after, instructions, Touched{Refresh: true}), instructions
 }
 
 // apply applies instructions to an object, without changing it. rewritten, when

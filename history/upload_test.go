@@ -285,6 +285,29 @@ func TestUploadBelowAMove(t *testing.T) {
 	}
 }
 
+// What others get of a part that is taken apart is what its author did, not what
+// came of it: an increment stays one, and theirs are added to it.
+func TestIncrementBelowAMove(t *testing.T) {
+	b := newBed(t)
+	writer, moved := b.device(), b.device()
+	writer.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	writer.catchUp()
+	moved.catchUp()
+	head, _ := b.file.Head()
+	if _, err := moved.client.Private(b.ctx, head, &history.ViewSwitch{Query: `{"Dog":"TRUEPREDICATE"}`}); err != nil {
+		t.Fatal(err)
+	}
+	add := ops(`[{"op":"AddInteger","class":"Dog","pk":1,"path":["age"],"value":2}]`)
+	moved.mustSend(add) // below its bootstrap
+	e := b.last()
+	if !e.Objects[0].Refresh {
+		t.Errorf("touched: %+v", e.Objects[0])
+	}
+	b.wantInstructions(e, "AddInteger Dog[1].age += 2")
+	writer.mustSend(add)
+	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"4"}}`)
+}
+
 func TestSetEraseOfNull(t *testing.T) {
 	b := newBed(t)
 	d := b.device()
