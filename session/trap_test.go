@@ -263,7 +263,7 @@ func TestTrap12And17AndOwnChangesAreAcknowledgedNotSent(t *testing.T) {
 	p := r.dial("ann").open(1)
 	p.subscribe(`{"Dog":"(TRUEPREDICATE)"}`)
 	up := p.upload(newDog(1, 1, "Rex"), setAge(1, 2))
-	downloads := p.awaitUpload(up)
+	downloads := append(p.awaitUpload(up), p.awaitMark()...)
 	if got := seen(t, downloads); len(got) != 0 {
 		t.Errorf("got its own changes back: %s", brief(got))
 	}
@@ -449,6 +449,7 @@ func TestTrap23LargeMessages(t *testing.T) {
 	// Hardly compressible, above every common default.
 	name := noise(600 << 10)
 	p.awaitUpload(p.upload(newDog(1, 1, name)))
+	p.awaitMark()
 	other := r.dial("bob").open(1)
 	p.upload(newDog(2, 1, name), newDog(3, 1, name), newDog(4, 1, name))
 	// Not close code 1009, for which the client would throw its changes away.

@@ -230,6 +230,31 @@ type phone struct {
 	body    string
 }
 
+// expectError reads the next message, which must be an error of that code, through
+// DOWNLOADs that only move cursors.
+func (p *phone) expectError(code protocol.ErrorCode) *protocol.JSONError {
+	p.t.Helper()
+	for {
+		m, err := p.read()
+		if err != nil {
+			p.t.Fatalf("got %v, want error %v", err, code)
+		}
+		switch m := m.(type) {
+		case *protocol.Download:
+			if p.integrate(m); len(m.Entries) > 0 {
+				p.t.Fatalf("got changesets, want error %v", code)
+			}
+		case *protocol.JSONError:
+			if m.Code != code {
+				p.t.Fatalf("got error %v (%s), want %v", m.Code, m.Message, code)
+			}
+			return m
+		default:
+			p.t.Fatalf("got a %T %+v, want error %v", m, m, code)
+		}
+	}
+}
+
 // open binds a new client file and has it get the bootstrap of version 0.
 func (w *wire) open(session int64) *phone {
 	w.t.Helper()
