@@ -27,6 +27,16 @@ type Documents struct {
 	found   map[changeset.ObjectRef]*Document
 }
 
+// Lacks reports whether there is no document for one of the hints.
+func (d *Documents) Lacks(hints []Hint) bool {
+	for _, h := range hints {
+		if d.found[h.Ref] == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // maxDocumentBytes bounds the documents that are read for one commit.
 const maxDocumentBytes = 32 << 20
 

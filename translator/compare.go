@@ -39,11 +39,15 @@ type scanned struct {
 // last) and how many documents were looked at. The next range is read while one
 // is committed.
 func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawValue, done func(last bson.RawValue, looked int) error) error {
+	id, err := r.identity(ctx, c)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	ranges := make(chan scanned, 1)
 	group.Go(func() error {
 		defer close(ranges)
-		return r.readRanges(ctx, c, after, ranges)
+		return r.readRanges(ctx, c, id, after, ranges)
 	})
 	group.Go(func() error {
 		looked := 0
@@ -67,7 +71,7 @@ func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawV
 	return group.Wait()
 }
 
-func (r *comparer) readRanges(ctx context.Context, c *schema.Class, after bson.RawValue, to chan<- scanned) error {
+func (r *comparer) readRanges(ctx context.Context, c *schema.Class, id string, after bson.RawValue, to chan<- scanned) error {
 	for {
 		keys, last, err := r.readRange(ctx, c, after)
 		if err != nil {
@@ -87,7 +91,20 @@ func (r *comparer) readRanges(ctx context.Context, c *schema.Class, after bson.R
 			}
 			hints = append(hints, listed...)
 		}
-		if err := r.readHinted(ctx, hints, last, to); err != nil {
+		err = readPieces(ctx, r.file, hints, bson.Timestamp{}, func(hints []history.Hint, docs *history.Documents, whole bool) error {
+			if docs.Lacks(hints) {
+				if err := r.stillIs(ctx, c, id); err != nil {
+					return err
+				}
+			}
+			select {
+			case to <- scanned{hints, docs, last, whole}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if err != nil {
 			return err
 		}
 		if last.Type == 0 {
@@ -97,16 +114,31 @@ func (r *comparer) readRanges(ctx context.Context, c *schema.Class, after bson.R
 	}
 }
 
-// readHinted reads the documents of a range, in pieces that memory holds.
-func (r *comparer) readHinted(ctx context.Context, hints []history.Hint, last bson.RawValue, to chan<- scanned) error {
-	return readPieces(ctx, r.file, hints, bson.Timestamp{}, func(hints []history.Hint, docs *history.Documents, whole bool) error {
-		select {
-		case to <- scanned{hints, docs, last, whole}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+// errReplaced: what a comparison found missing may be so because the whole
+// collection went meanwhile. That is for the guard to judge.
+var errReplaced = errors.New("the collection was dropped or replaced meanwhile")
+
+// stillIs returns errReplaced if the class's collection is another one than it
+// was.
+func (r *comparer) stillIs(ctx context.Context, c *schema.Class, id string) error {
+	now, err := r.identity(ctx, c)
+	if err == nil && now != id {
+		err = errReplaced
+	}
+	return err
+}
+
+// identity tells a collection from others that had or get its name; empty if
+// there is none.
+func (r *comparer) identity(ctx context.Context, c *schema.Class) (string, error) {
+	specs, err := r.db.ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: collectionName(c)}})
+	if err != nil {
+		return "", fmt.Errorf("look for collection %s: %w", collectionName(c), err)
+	}
+	if len(specs) == 0 || specs[0].UUID == nil {
+		return "", nil
+	}
+	return string(specs[0].UUID.Data), nil
 }
 
 // readPieces reads the documents of hints as of a time, the zero time for now,

@@ -105,8 +105,8 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 			return nil
 		}
 		if lost.most() {
-			w.judged = true
 			if h.Asks {
+				w.judged = true
 				return nil
 			}
 			g.Logger.Error("most of a class is gone from MongoDB; devices keep it until you say that this is meant",
