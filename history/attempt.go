@@ -516,6 +516,7 @@ func (f *File) finish(w *work) {
 	for _, d := range w.defects {
 		f.store.opts.OnDefect(string(d.Kind))
 	}
+	w.batch.entries = len(w.entries)
 	if len(w.entries) == 0 {
 		return
 	}

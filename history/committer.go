@@ -230,8 +230,10 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 				j.done(nil)
 			}
 			f.countIngests(b.jobs)
+			f.store.opts.OnBatch(b.measure(start))
 			return
 		case errors.Is(err, errHeadMoved):
+			f.store.opts.OnRetry(RetryHeadMoved)
 			if err := f.loadTail(ctx); err != nil {
 				f.log.Warn("loading what another node committed fails; will try again", "error", err)
 				pause(ctx, attempt)
@@ -244,16 +246,20 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			}
 			b.drop(fault.job, fault.err)
 		case errors.As(err, &refusal):
+			f.store.opts.OnRetry(RetryRefused)
 			b.refused[refusal.Ref] = refusal.Reason
 		case errors.As(err, &foreign):
+			f.store.opts.OnRetry(RetryForeignWrite)
 			f.setAside(b, foreign.ref)
 		case errors.As(err, &erasure):
+			f.store.opts.OnRetry(RetryHeld)
 			if err := f.holdClass(ctx, b, erasure); err != nil {
 				f.log.Warn("holding a class fails; will try again", "class", erasure.class, "error", err)
 				pause(ctx, attempt)
 				attempt++
 			}
 		case errors.Is(err, errDetachedClient):
+			f.store.opts.OnRetry(RetryDetached)
 			f.dropDetached(ctx, b)
 			pause(ctx, attempt)
 			attempt++
@@ -263,6 +269,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			f.log.Error("commit failed; its uploads are refused for now and come again", "jobs", len(b.jobs), "error", err)
 			b.fail(fmt.Errorf("commit: %w", err))
 		default:
+			f.store.opts.OnRetry(RetryMongoDB)
 			if !isTransient(err) {
 				f.log.Warn("commit failed; trying again", "attempt", attempt, "error", err)
 			} else if hasCode(err, codeWriteConflict) && time.Since(start) > blockedAfter && time.Since(looked) > lookEvery {
@@ -294,6 +301,7 @@ func (f *File) countIngests(jobs []*job) {
 type batchState struct {
 	jobs    []*job
 	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
+	entries int                            // appended by the attempt that committed
 }
 
 // jobError says that one job is at fault.

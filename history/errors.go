@@ -12,6 +12,8 @@ var (
 	ErrDetached = errors.New("client file attached elsewhere")
 	// ErrClosed: the File or Store was closed.
 	ErrClosed = errors.New("history closed")
+	// ErrNeverServed: no node has ever served the file.
+	ErrNeverServed = errors.New("no bridge has ever served it")
 	// ErrLeaseLost: another node ingests now.
 	ErrLeaseLost = errors.New("ingest lease lost")
 )

@@ -64,14 +64,24 @@ type headDoc struct {
 	TrimmedSalt int64 `bson:"trimmed_salt,omitempty"`
 }
 
-func openFile(ctx context.Context, s *Store, name string) (*File, error) {
+// createHead makes a head for a server file that has none.
+func (s *Store) createHead(ctx context.Context, name string) error {
 	zero := int64(newSalt())
 	_, err := s.heads.UpdateOne(ctx, bson.D{{Key: "_id", Value: name}},
 		bson.D{{Key: "$setOnInsert", Value: bson.D{
 			{Key: "version", Value: int64(0)}, {Key: "salt", Value: zero}, {Key: "zero_salt", Value: zero},
 		}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil && !mongo.IsDuplicateKeyError(err) {
-		return nil, fmt.Errorf("create head: %w", err)
+		return fmt.Errorf("create head: %w", err)
+	}
+	return nil
+}
+
+func openFile(ctx context.Context, s *Store, name string) (*File, error) {
+	if !s.opts.Guest {
+		if err := s.createHead(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	// The committer outlives the request that opened the file: commits under way
 	// are finished, within closePatience, when the file is closed.
@@ -95,6 +105,9 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 	h, err := f.readHead(ctx)
 	if err != nil {
 		abort()
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			err = ErrNeverServed
+		}
 		return nil, err
 	}
 	f.head, f.salt, f.zeroSalt = uint64(h.Version), uint64(h.Salt), uint64(h.ZeroSalt)
@@ -113,6 +126,9 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 	}
 	f.done.Go(func() { f.commitLoop(commitCtx) })
 	f.done.Go(func() { f.tailLoop(tailCtx) })
+	if s.opts.Guest {
+		return f, nil
+	}
 	f.done.Go(func() { f.trimLoop(tailCtx) })
 	if err := f.configure(ctx); err != nil {
 		f.close()

@@ -50,6 +50,10 @@ type Options struct {
 	Schema *schema.Schema
 	// QueryableFields are queryable in every class that has them.
 	QueryableFields []string
+	// Guest is for tools that work beside running nodes: nothing is set up or
+	// configured, and a server file that no node has ever served is an
+	// ErrNeverServed.
+	Guest bool
 
 	BatchEntries int
 	BatchBytes   int
@@ -68,6 +72,11 @@ type Options struct {
 
 	// OnCommit is called after each commit of this node, with the new head.
 	OnCommit func(file string, version uint64)
+	// OnBatch is called after each commit of this node, those that append nothing
+	// included.
+	OnBatch func(Batch)
+	// OnRetry is called whenever a batch is not committed and tried again.
+	OnRetry func(RetryReason)
 	// OnDefect is called for each object on which an upload met something that
 	// devices are known to merge wrongly; kind is a transform.DefectKind.
 	OnDefect func(kind string)
@@ -100,6 +109,12 @@ func (o *Options) setDefaults() {
 	if o.OnCommit == nil {
 		o.OnCommit = func(string, uint64) {}
 	}
+	if o.OnBatch == nil {
+		o.OnBatch = func(Batch) {}
+	}
+	if o.OnRetry == nil {
+		o.OnRetry = func(RetryReason) {}
+	}
 	if o.OnDefect == nil {
 		o.OnDefect = func(string) {}
 	}
@@ -120,8 +135,8 @@ type Store struct {
 	closed bool
 }
 
-// Open makes the metadata collections and their indexes and returns a Store.
-// Files are opened when first asked for.
+// Open makes the metadata collections, unless it is for a guest, and returns a
+// Store. Files are opened when first asked for.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	opts.setDefaults()
 	db := opts.Client.Database(opts.Database, options.Database().
@@ -143,6 +158,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		holds:       db.Collection("holds"),
 		unsynced:    db.Collection("unsynced"),
 		files:       map[string]*File{},
+	}
+	if opts.Guest {
+		return s, nil
 	}
 	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.scans, s.holds, s.unsynced} {
 		if err := createCollection(ctx, db, c.Name()); err != nil {
