@@ -89,10 +89,15 @@ func (g *Ingester) look(ctx context.Context, read <-chan events, to chan<- *hist
 
 func (g *Ingester) commit(ctx context.Context, in *history.Ingest) error {
 	if len(in.Hints) == 0 {
-		return g.Store.StoreToken(ctx, in.Owner, in.Token)
-	}
-	if err := g.File.Ingest(ctx, in); err != nil {
+		if err := g.Store.StoreToken(ctx, in.Owner, in.Token); err != nil {
+			return err
+		}
+	} else if err := g.File.Ingest(ctx, in); err != nil {
 		return fmt.Errorf("ingest: %w", err)
+	}
+	if in.Token != nil {
+		g.reach(in.Token)
+		g.flying.Add(-1)
 	}
 	return nil
 }
@@ -118,8 +123,10 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream, to chan
 	r := &reader{g: g}
 	sent := time.Now()
 	send := func() error {
+		g.flying.Add(1)
 		select {
 		case to <- events{r.hints, stream.ResumeToken(), r.at}:
+			g.hints.Add(int64(len(r.hints)))
 			r.hints, sent = nil, time.Now()
 			return nil
 		case <-ctx.Done():
@@ -147,6 +154,8 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream, to chan
 			if err := send(); err != nil {
 				return err
 			}
+		} else if len(r.hints) == 0 && g.flying.Load() == 0 {
+			g.reach(stream.ResumeToken()) // nobody has written anything of ours
 		}
 		if stream.ID() == 0 {
 			return nil

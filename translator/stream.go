@@ -55,6 +55,9 @@ type Ingester struct {
 
 	running atomic.Bool
 	events  atomic.Int64
+	hints   atomic.Int64
+	reached atomic.Int64  // unix time up to which all is committed; 0: unknown
+	flying  atomic.Int64  // batches that are read and not committed
 	lost    bool          // the stored token leads nowhere; of the goroutine in Run
 	schema  chan struct{} // told when classes may have been added
 
@@ -81,6 +84,28 @@ func (g *Ingester) Running() bool { return g.running.Load() }
 
 // Events is how many change events this node has read.
 func (g *Ingester) Events() int64 { return g.events.Load() }
+
+// Hints is how many of the events were about documents of a class, and not the
+// bridge's own.
+func (g *Ingester) Hints() int64 { return g.hints.Load() }
+
+// Lag is how far what is committed is behind MongoDB, to the second; false while
+// this node reads no stream, or has committed nothing of it. Where nobody writes,
+// MongoDB's own clock moves every ten seconds only.
+func (g *Ingester) Lag() (time.Duration, bool) {
+	at := g.reached.Load()
+	if at == 0 || !g.Running() {
+		return 0, false
+	}
+	return max(0, time.Since(time.Unix(at, 0))), true
+}
+
+// reach notes that all is committed up to the token.
+func (g *Ingester) reach(token bson.Raw) {
+	if t, ok := TokenTime(token); ok {
+		g.reached.Store(t.Unix())
+	}
+}
 
 // SchemaChanged tells the Ingester that classes or properties were added.
 func (g *Ingester) SchemaChanged() {
@@ -145,6 +170,8 @@ func (g *Ingester) hold(ctx context.Context, token bson.Raw) error {
 		return err
 	}
 	defer stream.Close(context.WithoutCancel(ctx))
+	g.reached.Store(0)
+	g.flying.Store(0)
 	g.running.Store(true)
 	defer g.running.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
