@@ -206,12 +206,18 @@ func (w *work) learn() error {
 				w.queryable, w.schemaChanged = q, true
 				w.append(&Entry{Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true})
 			}
-		case j.configure != nil:
-			w.schema, w.queryable, w.schemaChanged = j.configure.schema, j.configure.queryable, true
-			w.append(&Entry{
-				Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true,
-				Changeset: j.configure.schema.Instructions(),
-			})
+		case j.configure:
+			merged, q, changed, err := w.f.configured(w.schema, w.queryable)
+			if err != nil {
+				return &jobError{j, err}
+			}
+			if changed {
+				w.schema, w.queryable, w.schemaChanged = merged, q, true
+				w.append(&Entry{
+					Origin: ServerIdent, Timestamp: Timestamp(time.Now()), Schema: true,
+					Changeset: merged.Instructions(),
+				})
+			}
 		case j.bump:
 			w.append(&Entry{Origin: ServerIdent, Timestamp: Timestamp(time.Now())})
 		case j.upload != nil:
@@ -405,7 +411,7 @@ func (w *work) writeObjects() error {
 			}
 		}
 		if o.now != nil || o.state.object != nil {
-			states[ref.Class] = append(states[ref.Class], stateModel(w.schema, ref, o.state, st))
+			states[ref.Class] = append(states[ref.Class], w.stateModel(o, st))
 		}
 		o.state = st
 	}
@@ -521,9 +527,7 @@ func (f *File) finish(w *work) {
 		return
 	}
 	if w.schemaChanged {
-		f.mu.Lock()
-		f.schema, f.queryable = w.schema, w.queryable
-		f.mu.Unlock()
+		f.setSchema(w.schema, w.queryable)
 	}
 	last := w.next() - 1
 	f.publish(w.entries, last, w.salt)

@@ -213,7 +213,7 @@ func (b *bed) states(class string) map[changeset.Key]*object.Object {
 	}
 	defer sn.Close()
 	out := map[changeset.Key]*object.Object{}
-	err = sn.Scan(b.ctx, class, func(k changeset.Key, o *object.Object) error {
+	err = sn.Scan(b.ctx, class, nil, func(k changeset.Key, o *object.Object) error {
 		out[k] = o
 		return nil
 	})

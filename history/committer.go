@@ -10,7 +10,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/isthmus-sync/isthmus/changeset"
-	"github.com/isthmus-sync/isthmus/schema"
 )
 
 // Upload is an UPLOAD message: changesets of one client file and its progress.
@@ -37,7 +36,7 @@ type job struct {
 	upload    *uploadJob
 	ingest    *Ingest
 	queryable *queryableJob
-	configure *configureJob
+	configure bool // take up what is configured
 	bump      bool // append an empty entry
 
 	done func(error) // called once
@@ -56,11 +55,6 @@ type uploadJob struct {
 type queryableJob struct {
 	class  string
 	fields []string
-}
-
-type configureJob struct {
-	schema    *schema.Schema
-	queryable queryable
 }
 
 // entries and bytes bound a batch.

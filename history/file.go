@@ -48,6 +48,7 @@ type File struct {
 	erased map[string]*erasures // by class; only under advance
 
 	wake   chan struct{}
+	behind chan struct{}      // holds a value when object states may lack queryable fields
 	cancel context.CancelFunc // ends following the head
 	abort  context.CancelFunc // ends commits
 	done   sync.WaitGroup
@@ -99,6 +100,7 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		erased:  map[string]*erasures{},
 		states:  newStateCache(s.opts.CacheStates),
 		wake:    make(chan struct{}, 1),
+		behind:  make(chan struct{}, 1),
 		cancel:  cancel,
 		abort:   abort,
 	}
@@ -130,6 +132,7 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		return f, nil
 	}
 	f.done.Go(func() { f.trimLoop(tailCtx) })
+	f.done.Go(func() { f.backfillLoop(tailCtx) })
 	if err := f.configure(ctx); err != nil {
 		f.close()
 		return nil, err

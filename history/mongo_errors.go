@@ -28,3 +28,11 @@ func isTransient(err error) bool {
 	return hasLabel(err, "TransientTransactionError") || hasCode(err, codeWriteConflict) ||
 		hasCode(err, codeNoTransaction) || mongo.IsNetworkError(err)
 }
+
+// isRefused reports whether the server refuses a command for what it says, as it
+// does with filters that are too deep or hold a bad regular expression.
+func isRefused(err error) bool {
+	var ce mongo.CommandError
+	return errors.As(err, &ce) && !isTransient(err) && !mongo.IsTimeout(err) &&
+		!hasCode(err, codeSnapshotTooOld) && !hasCode(err, codeSnapshotUnavailable)
+}

@@ -8,13 +8,27 @@ import (
 	"github.com/isthmus-sync/isthmus/object"
 )
 
-// queryable holds the fields that queries may name: class → sorted field names.
-// It is immutable.
+// queryable holds the fields that queries may name: class → field names, in the
+// order in which they became queryable. A field stays queryable, so that their
+// number, a class's generation, says which there were. It is immutable.
 type queryable map[string][]string
 
-func (q queryable) has(class, field string) bool {
-	_, ok := slices.BinarySearch(q[class], field)
-	return ok
+func (q queryable) has(class, field string) bool { return slices.Contains(q[class], field) }
+
+func (q queryable) generation(class string) int { return len(q[class]) }
+
+// since returns the first generation in which all of the fields are queryable,
+// false if one is not.
+func (q queryable) since(class string, fields []string) (int, bool) {
+	generation := 0
+	for _, field := range fields {
+		i := slices.Index(q[class], field)
+		if i < 0 {
+			return 0, false
+		}
+		generation = max(generation, i+1)
+	}
+	return generation, true
 }
 
 // with returns a copy that has the fields, too, and whether they are new.
@@ -32,9 +46,7 @@ func (q queryable) with(class string, fields []string) (queryable, bool) {
 	for c, fs := range q {
 		out[c] = fs
 	}
-	all := append(slices.Clone(q[class]), missing...)
-	slices.Sort(all)
-	out[class] = all
+	out[class] = append(slices.Clone(q[class]), missing...)
 	return out, true
 }
 
@@ -74,18 +86,23 @@ func (f *File) IsQueryable(class, field string) bool {
 // when every later commit records them; else the error is a *NotQueryable.
 func (f *File) MakeQueryable(ctx context.Context, class string, fields []string) error {
 	f.mu.Lock()
+	s, q := f.schema, f.queryable
+	f.mu.Unlock()
 	var missing []string
 	for _, field := range fields {
-		if field != keyField && !f.queryable.has(class, field) {
+		if field != keyField && !q.has(class, field) {
 			missing = append(missing, field)
 		}
 	}
-	f.mu.Unlock()
 	if len(missing) == 0 {
 		return nil
 	}
 	if !f.store.opts.DevelopmentMode {
 		return &NotQueryable{class, missing[0]}
+	}
+	q, _ = q.with(class, missing)
+	if err := f.prepareIndexes(ctx, s, class, q[class]); err != nil {
+		return err
 	}
 	return f.submitAndWait(ctx, &job{queryable: &queryableJob{class, missing}})
 }

@@ -81,13 +81,17 @@ func (f *File) loadSchema(ctx context.Context) error {
 	addDefaults(s, f.store.opts.Schema)
 	q := queryable{}
 	for class, fields := range d.Queryable {
-		slices.Sort(fields)
 		q[class] = fields
 	}
+	f.setSchema(s, q)
+	return nil
+}
+
+func (f *File) setSchema(s *schema.Schema, q queryable) {
 	f.mu.Lock()
 	f.schema, f.queryable = s, q
 	f.mu.Unlock()
-	return nil
+	f.noteBehind()
 }
 
 // addDefaults takes over what only the configuration says of a class.
@@ -110,21 +114,39 @@ func addDefaults(s, configured *schema.Schema) {
 
 // configure brings the stored schema up to the configured one.
 func (f *File) configure(ctx context.Context) error {
-	for _, c := range f.Schema().Classes {
+	f.mu.Lock()
+	have, queryable := f.schema, f.queryable
+	f.mu.Unlock()
+	merged, q, changed, err := f.configured(have, queryable)
+	if err != nil {
+		return err
+	}
+	for name, c := range merged.Classes {
 		if err := f.prepareClass(ctx, c); err != nil {
 			return err
 		}
+		if err := f.prepareIndexes(ctx, merged, name, q[name]); err != nil {
+			return err
+		}
 	}
+	if !changed {
+		return nil
+	}
+	return f.submitAndWait(ctx, &job{configure: true})
+}
+
+// configured returns the schema and the queryable fields with what is configured,
+// and whether that is anything new.
+func (f *File) configured(s *schema.Schema, have queryable) (merged *schema.Schema, q queryable, changed bool, err error) {
 	want := f.store.opts.Schema
 	if want == nil {
 		want = &schema.Schema{}
 	}
-	merged := f.Schema().Clone()
-	changed := false
+	merged = s.Clone()
 	for _, in := range want.Instructions() {
 		c, err := merged.Apply(&in)
 		if err != nil {
-			return fmt.Errorf("the configured schema and the one in use differ: %w", err)
+			return nil, nil, false, fmt.Errorf("the configured schema and the one in use differ: %w", err)
 		}
 		changed = changed || c
 	}
@@ -139,20 +161,8 @@ func (f *File) configure(ctx context.Context) error {
 			}
 		}
 	}
-	f.mu.Lock()
-	have := f.queryable
-	f.mu.Unlock()
-	q := f.globalQueryable(merged, have)
-	changed = changed || !maps.EqualFunc(q, have, slices.Equal)
-	if !changed {
-		return nil
-	}
-	for _, c := range merged.Classes {
-		if err := f.prepareClass(ctx, c); err != nil {
-			return err
-		}
-	}
-	return f.submitAndWait(ctx, &job{configure: &configureJob{merged, q}})
+	q = f.globalQueryable(merged, have)
+	return merged, q, changed || !maps.EqualFunc(q, have, slices.Equal), nil
 }
 
 // prepareClass makes the collections of a class exist: inside a transaction

@@ -10,6 +10,7 @@ import (
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/query"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
@@ -21,7 +22,10 @@ type Snapshot struct {
 	session *mongo.Session
 	db      *mongo.Database
 	head    headDoc
-	schema  *schema.Schema
+
+	// Those of the head or later.
+	schema    *schema.Schema
+	queryable queryable
 }
 
 // Snapshot opens a snapshot at the head or later than Head returned before.
@@ -38,7 +42,9 @@ func (f *File) Snapshot(ctx context.Context) (*Snapshot, error) {
 				sn.Close()
 				return nil, err
 			}
-			sn.schema = f.Schema()
+			f.mu.Lock()
+			sn.schema, sn.queryable = f.schema, f.queryable
+			f.mu.Unlock()
 			return sn, nil
 		}
 		sn.Close()
@@ -72,19 +78,47 @@ func (sn *Snapshot) Salt() uint64    { return uint64(sn.head.Salt) }
 // Schema is that of the snapshot or a later one, which has all of its classes.
 func (sn *Snapshot) Schema() *schema.Schema { return sn.schema }
 
-// Count returns about how many objects a class has.
-func (sn *Snapshot) Count(ctx context.Context, class string) (int64, error) {
-	n, err := sn.db.Collection(stateCollection(class)).EstimatedDocumentCount(ctx)
+// Count returns about how many objects of a class Scan calls back with.
+func (sn *Snapshot) Count(ctx context.Context, class string, where []*query.Predicate) (int64, error) {
+	filter, err := sn.filter(ctx, class, where)
+	if err != nil {
+		return 0, err
+	}
+	states := sn.db.Collection(stateCollection(class))
+	if len(filter) == 0 {
+		n, err := states.EstimatedDocumentCount(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", class, err)
+		}
+		return n, nil
+	}
+	n, err := states.CountDocuments(sn.Context(ctx), filter)
+	if isRefused(err) {
+		return sn.Count(ctx, class, nil)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("count %s: %w", class, err)
 	}
 	return n, nil
 }
 
-// Scan calls fn with every object of a class, by key. An error of fn ends the
-// scan and is returned.
-func (sn *Snapshot) Scan(ctx context.Context, class string, fn func(changeset.Key, *object.Object) error) error {
-	return sn.States(ctx, class, func(k changeset.Key, o *object.Object, _ []byte) error { return fn(k, o) })
+// Scan calls fn with every object of a class that satisfies one of the
+// predicates, and perhaps with others; with all objects where predicates are nil.
+// The order is any. An error of fn ends the scan and is returned.
+func (sn *Snapshot) Scan(ctx context.Context, class string, where []*query.Predicate, fn func(changeset.Key, *object.Object) error) error {
+	filter, err := sn.filter(ctx, class, where)
+	if err != nil {
+		return err
+	}
+	cur, err := sn.db.Collection(stateCollection(class)).Find(sn.Context(ctx), filter)
+	if len(filter) > 0 && isRefused(err) {
+		sn.file.log.Warn("MongoDB can't look for the objects that queries ask for, so all are read", "class", class, "error", err)
+		return sn.Scan(ctx, class, nil, fn)
+	}
+	if err != nil {
+		return fmt.Errorf("read states of %s: %w", class, err)
+	}
+	return sn.read(ctx, class, cur, func(k changeset.Key, st *state) error { return fn(k, st.object) })
 }
 
 // Context returns a context with which documents can be read as of the
@@ -93,21 +127,26 @@ func (sn *Snapshot) Context(ctx context.Context) context.Context {
 	return mongo.NewSessionContext(ctx, sn.session)
 }
 
-// States calls fn with every object of a class, and with the fingerprint of the
-// document it corresponds to. An error of fn ends the scan and is returned.
+// States calls fn with every object of a class by key, and with the fingerprint of
+// the document it corresponds to. An error of fn ends the scan and is returned.
 func (sn *Snapshot) States(ctx context.Context, class string, fn func(key changeset.Key, o *object.Object, fingerprint []byte) error) error {
-	ctx = sn.Context(ctx)
-	cur, err := sn.db.Collection(stateCollection(class)).Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	cur, err := sn.db.Collection(stateCollection(class)).Find(sn.Context(ctx), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return fmt.Errorf("read states of %s: %w", class, err)
 	}
+	return sn.read(ctx, class, cur, func(k changeset.Key, st *state) error { return fn(k, st.object, st.fingerprint) })
+}
+
+// read calls fn with the object states of a cursor, and closes it.
+func (sn *Snapshot) read(ctx context.Context, class string, cur *mongo.Cursor, fn func(changeset.Key, *state) error) error {
+	ctx = sn.Context(ctx)
 	defer cur.Close(ctx)
 	for cur.Next(ctx) {
 		key, st, err := decodeState(sn.schema, class, cur.Current)
 		if err != nil {
 			return err
 		}
-		if err := fn(key, st.object, st.fingerprint); err != nil {
+		if err := fn(key, st); err != nil {
 			return err
 		}
 	}

@@ -24,8 +24,11 @@ type state struct {
 
 var noState = &state{}
 
-// A document of a state collection is {_id: key, v: version, h: fingerprint, o:
-// the object}, the object as the encoded changeset that makes it.
+// A document of a state collection is {_id: key, v: version, h: fingerprint, g:
+// generation, q: {field: value…}, w: wide, o: the object}, the object as the
+// encoded changeset that makes it, and the values of those fields that were
+// queryable in the generation, as documents have them. A state is wide when it
+// has no such values, since they would be too large or no document can have them.
 func stateCollection(class string) string { return "state_" + class }
 
 func (s *Store) states(class string) *mongo.Collection {
@@ -116,9 +119,26 @@ func decodeState(s *schema.Schema, class string, raw bson.Raw) (changeset.Key, *
 	return key, &state{uint64(version), append([]byte(nil), fingerprint...), o}, nil
 }
 
-// stateModel is the write that makes an object's state be st instead of old.
-func stateModel(s *schema.Schema, ref changeset.ObjectRef, old, st *state) mongo.WriteModel {
-	id := KeyValue(ref.Key)
+// maxQueryable is how large in bytes the values of an object's queryable fields
+// may be together: each is stored twice, and what they hold is indexed.
+const maxQueryable = 16 << 10
+
+// queryableElems are the elements of an object state by which queries find it.
+func (f *File) queryableElems(s *schema.Schema, q queryable, class string, o *object.Object) bson.D {
+	elems := bson.D{{Key: "g", Value: int32(q.generation(class))}}
+	if q.generation(class) == 0 {
+		return elems
+	}
+	values := f.store.opts.Mirror.Queryable(s, s.Class(class), q[class], o)
+	if values == nil || len(values) > maxQueryable {
+		return append(elems, bson.E{Key: "w", Value: true})
+	}
+	return append(elems, bson.E{Key: "q", Value: values})
+}
+
+// stateModel is the write that makes an object's state be st.
+func (w *work) stateModel(o *objectWork, st *state) mongo.WriteModel {
+	id := KeyValue(o.ref.Key)
 	filter := bson.D{{Key: "_id", Value: id}}
 	if st.object == nil {
 		return mongo.NewDeleteOneModel().SetFilter(filter)
@@ -127,9 +147,10 @@ func stateModel(s *schema.Schema, ref changeset.ObjectRef, old, st *state) mongo
 		{Key: "_id", Value: id},
 		{Key: "v", Value: int64(st.version)},
 		{Key: "h", Value: st.fingerprint},
-		{Key: "o", Value: encodeObject(s, ref, st.object)},
 	}
-	if old.object == nil {
+	doc = append(doc, w.f.queryableElems(w.schema, w.queryable, o.ref.Class, st.object)...)
+	doc = append(doc, bson.E{Key: "o", Value: encodeObject(w.schema, o.ref, st.object)})
+	if o.state.object == nil {
 		// Half the work of an upsert. The head keeps other nodes from inserting it.
 		return mongo.NewInsertOneModel().SetDocument(doc)
 	}

@@ -27,6 +27,7 @@ const (
 	DefaultBatchBytes   = 8 << 20  // bytes of changesets in one commit
 	DefaultCacheBytes   = 64 << 20 // history entries kept in memory
 	DefaultCacheStates  = 50_000   // object states kept in memory
+	DefaultBackfill     = 200      // object states at once that get a new queryable field
 	DefaultHintWait     = 200 * time.Millisecond
 	DefaultTailInterval = time.Second
 	DefaultTrimInterval = time.Hour
@@ -59,6 +60,8 @@ type Options struct {
 	BatchBytes   int
 	CacheBytes   int
 	CacheStates  int
+	// Backfill is how many object states get a new queryable field at once.
+	Backfill int
 	// HintWait is how long an upload that meets a foreign write waits for the
 	// event that tells when the write was made.
 	HintWait time.Duration
@@ -94,6 +97,7 @@ func (o *Options) setDefaults() {
 	def(&o.BatchBytes, DefaultBatchBytes)
 	def(&o.CacheBytes, DefaultCacheBytes)
 	def(&o.CacheStates, DefaultCacheStates)
+	def(&o.Backfill, DefaultBackfill)
 	wait := func(p *time.Duration, v time.Duration) {
 		if *p == 0 {
 			*p = v
@@ -128,7 +132,7 @@ type Store struct {
 	opts Options
 	db   *mongo.Database
 
-	heads, history, parts, clients, idents, reciprocals, schemas, ingest, scans, holds, unsynced *mongo.Collection
+	heads, history, parts, clients, idents, reciprocals, schemas, ingest, scans, backfills, holds, unsynced *mongo.Collection
 
 	mu     sync.Mutex
 	files  map[string]*File
@@ -155,6 +159,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		schemas:     db.Collection("schema"),
 		ingest:      db.Collection("ingest"),
 		scans:       db.Collection("scans"),
+		backfills:   db.Collection("backfills"),
 		holds:       db.Collection("holds"),
 		unsynced:    db.Collection("unsynced"),
 		files:       map[string]*File{},
@@ -162,7 +167,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Guest {
 		return s, nil
 	}
-	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.scans, s.holds, s.unsynced} {
+	for _, c := range []*mongo.Collection{s.heads, s.history, s.parts, s.clients, s.idents, s.reciprocals, s.schemas, s.ingest, s.scans, s.backfills, s.holds, s.unsynced} {
 		if err := createCollection(ctx, db, c.Name()); err != nil {
 			return nil, fmt.Errorf("prepare metadata: %w", err)
 		}

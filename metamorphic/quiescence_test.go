@@ -29,7 +29,7 @@ func (w *world) states(ctx context.Context) (states, uint64, error) {
 		if appSchema.Class(name).Kind == changeset.Embedded {
 			continue
 		}
-		err := sn.Scan(ctx, name, func(k changeset.Key, o *object.Object) error {
+		err := sn.Scan(ctx, name, nil, func(k changeset.Key, o *object.Object) error {
 			out[changeset.ObjectRef{Class: name, Key: k}] = o
 			return nil
 		})

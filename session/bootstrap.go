@@ -97,9 +97,10 @@ type bootstrap struct {
 	entries      []protocol.DownloadEntry
 	bytes        int // of entries
 
-	scanned, total int64 // objects looked at, and about how many there are
-	objects        int   // sent or erased
-	messages       int
+	scanned  int64 // objects looked at
+	total    int64 // about how many are to be looked at; 0 until somebody asks
+	objects  int   // sent or erased
+	messages int
 }
 
 func (b *bootstrap) run() error {
@@ -108,16 +109,12 @@ func (b *bootstrap) run() error {
 	// nor a reset client misses anything.
 	b.add(b.snapshot.Schema().Instructions())
 	b.closeChangeset()
-	classes := classNames(s.view, b.sub.view)
-	for _, class := range classes {
-		n, err := b.snapshot.Count(s.ctx, class)
-		if err != nil {
-			return err
+	for _, class := range classNames(s.view, b.sub.view) {
+		where := between(s.view, b.sub.view, class)
+		if len(where) == 0 {
+			continue
 		}
-		b.total += n
-	}
-	for _, class := range classes {
-		err := b.snapshot.Scan(s.ctx, class, func(key changeset.Key, o *object.Object) error {
+		err := b.snapshot.Scan(s.ctx, class, where, func(key changeset.Key, o *object.Object) error {
 			return b.take(changeset.ObjectRef{Class: class, Key: key}, o)
 		})
 		if err != nil {
@@ -125,6 +122,23 @@ func (b *bootstrap) run() error {
 		}
 	}
 	return b.finish()
+}
+
+// count finds out about how many objects there are to be looked at.
+func (b *bootstrap) count() error {
+	s := b.session
+	for _, class := range classNames(s.view, b.sub.view) {
+		where := between(s.view, b.sub.view, class)
+		if len(where) == 0 {
+			continue
+		}
+		n, err := b.snapshot.Count(s.ctx, class, where)
+		if err != nil {
+			return err
+		}
+		b.total += n
+	}
+	return nil
 }
 
 // take compares what the two views say of an object.
@@ -186,6 +200,12 @@ func (b *bootstrap) closeMessage() error {
 	}
 	if err := b.sendHeld(protocol.MoreToCome); err != nil {
 		return err
+	}
+	if b.total == 0 {
+		// Only now is it known that there is progress to tell of.
+		if err := b.count(); err != nil {
+			return err
+		}
 	}
 	b.hold()
 	s := b.session

@@ -10,6 +10,7 @@ import (
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/query"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
@@ -206,11 +207,14 @@ func (sn *fakeSnapshot) Salt() uint64           { return saltOf(sn.version) }
 func (sn *fakeSnapshot) Schema() *schema.Schema { return sn.store.Schema() }
 func (sn *fakeSnapshot) Close()                 {}
 
-func (sn *fakeSnapshot) Count(_ context.Context, class string) (int64, error) {
-	return int64(len(sn.store.Objects(class))), nil
+func (sn *fakeSnapshot) Count(ctx context.Context, class string, where []*query.Predicate) (n int64, err error) {
+	quiet := fakeSnapshot{store: sn.store}
+	err = quiet.Scan(ctx, class, where, func(changeset.Key, *object.Object) error { n++; return nil })
+	return n, err
 }
 
-func (sn *fakeSnapshot) Scan(_ context.Context, class string, fn func(changeset.Key, *object.Object) error) error {
+// Scan finds no objects but those that satisfy one of the predicates.
+func (sn *fakeSnapshot) Scan(_ context.Context, class string, where []*query.Predicate, fn func(changeset.Key, *object.Object) error) error {
 	objects := sn.store.Objects(class)
 	keys := make([]changeset.Key, 0, len(objects))
 	for key := range objects {
@@ -218,6 +222,10 @@ func (sn *fakeSnapshot) Scan(_ context.Context, class string, fn func(changeset.
 	}
 	slices.SortFunc(keys, func(a, b changeset.Key) int { return cmp.Or(cmp.Compare(a.Int, b.Int), cmp.Compare(a.Str, b.Str)) })
 	for _, key := range keys {
+		matches := func(p *query.Predicate) bool { return p.Match(key, objects[key]) }
+		if where != nil && !slices.ContainsFunc(where, matches) {
+			continue
+		}
 		if sn.scanned != nil {
 			if err := sn.scanned(changeset.ObjectRef{Class: class, Key: key}); err != nil {
 				return err

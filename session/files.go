@@ -6,6 +6,7 @@ import (
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/query"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
@@ -46,8 +47,8 @@ type Snapshot interface {
 	Version() uint64
 	Salt() uint64
 	Schema() *schema.Schema
-	Count(ctx context.Context, class string) (int64, error)
-	Scan(ctx context.Context, class string, fn func(key changeset.Key, o *object.Object) error) error
+	Count(ctx context.Context, class string, where []*query.Predicate) (int64, error)
+	Scan(ctx context.Context, class string, where []*query.Predicate, fn func(key changeset.Key, o *object.Object) error) error
 	Close()
 }
 

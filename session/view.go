@@ -65,6 +65,23 @@ func classNames(a, b *view) []string {
 	return names
 }
 
+// between returns the predicates on a class one of which every object satisfies
+// that is in only one of two views; none if there is no such object.
+func between(before, after *view, class string) []*query.Predicate {
+	var where []*query.Predicate
+	for _, v := range []*view{before, after} {
+		p := v.classes[class]
+		if p == nil || p.MatchesNone() {
+			continue
+		}
+		if len(where) > 0 && where[0].Key() == p.Key() {
+			return nil
+		}
+		where = append(where, p)
+	}
+	return where
+}
+
 // badQuery says that a subscription set is refused; its text is for the app.
 type badQuery struct{ err error }
 
