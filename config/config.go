@@ -58,7 +58,17 @@ type MongoDB struct {
 	URI              string `mapstructure:"uri"`
 	Database         string `mapstructure:"database"`
 	MetadataDatabase string `mapstructure:"metadata_database"`
+	Watch            Watch  `mapstructure:"watch"`
 }
+
+// Watch is what the change stream is opened on.
+type Watch string
+
+// What it may be.
+const (
+	WatchDeployment Watch = "deployment" // the whole cluster
+	WatchDatabase   Watch = "database"   // the documents' database
+)
 
 // Redis is the presence board. With neither Addr nor Embedded the node is alone.
 type Redis struct {
@@ -86,7 +96,20 @@ type Sync struct {
 	DevelopmentMode bool          `mapstructure:"development_mode"`
 	QueryableFields []string      `mapstructure:"queryable_fields"`
 	MaxOffline      time.Duration `mapstructure:"max_offline"`
+	WriteNull       WriteNull     `mapstructure:"write_null"`
+	GuardGrace      time.Duration `mapstructure:"guard_grace"`      // 0: the translator's default
+	HintWait        time.Duration `mapstructure:"hint_wait"`        // 0: the history's default
+	BatchChangesets int           `mapstructure:"batch_changesets"` // 0: the history's default
 }
+
+// WriteNull is what becomes of an optional field that a device sets to null.
+type WriteNull string
+
+// What it may become.
+const (
+	WriteNullAsNull WriteNull = "null"  // it is null
+	UnsetNull       WriteNull = "unset" // it is removed
+)
 
 // Partition is the field whose value tells a document's server file. It counts
 // in partition mode only.

@@ -53,6 +53,7 @@ var keys = []key{
 	{path: "mongodb.uri", read: text(mongoURI), missing: exampleMongoURI},
 	{path: "mongodb.database", read: text(databaseName), missing: "write the database that holds the synced documents, such as database: tasks"},
 	{path: "mongodb.metadata_database", read: text(databaseName)},
+	{path: "mongodb.watch", read: text(oneOf(string(WatchDeployment), string(WatchDatabase))), initial: string(WatchDeployment)},
 
 	{path: "redis.addr", read: text(hostPort)},
 	{path: "redis.username", read: text(nil)},
@@ -67,6 +68,10 @@ var keys = []key{
 	{path: "sync.development_mode", read: boolean},
 	{path: "sync.queryable_fields", read: texts(fieldName)},
 	{path: "sync.max_offline", read: duration, initial: DefaultMaxOffline},
+	{path: "sync.write_null", read: word(oneOf(string(WriteNullAsNull), string(UnsetNull))), initial: string(WriteNullAsNull)},
+	{path: "sync.guard_grace", read: duration},
+	{path: "sync.hint_wait", read: duration},
+	{path: "sync.batch_changesets", read: integer(1, 100_000)},
 
 	{path: "schema.files", read: texts(filePattern)},
 

@@ -242,8 +242,8 @@ func TestDefault(t *testing.T) {
 	want := &Config{
 		App:     App{ID: "tasks-abcde"},
 		Listen:  Listen{Addr: ":9090", CORSOrigins: []string{"*"}},
-		MongoDB: MongoDB{URI: "mongodb://127.0.0.1:27017/?replicaSet=rs0", Database: "tasks", MetadataDatabase: "__bridge_tasks-abcde"},
-		Sync:    Sync{Mode: Flexible, MaxOffline: 720 * time.Hour},
+		MongoDB: MongoDB{URI: "mongodb://127.0.0.1:27017/?replicaSet=rs0", Database: "tasks", MetadataDatabase: "__bridge_tasks-abcde", Watch: WatchDeployment},
+		Sync:    Sync{Mode: Flexible, MaxOffline: 720 * time.Hour, WriteNull: WriteNullAsNull},
 		Auth: Auth{
 			AccessTokenTTL: 30 * time.Minute, RefreshTokenTTL: 1440 * time.Hour,
 			Providers: Providers{Anonymous: &Anonymous{RefreshTokenTTL: 2160 * time.Hour}},

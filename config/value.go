@@ -51,6 +51,19 @@ func textOf(n *yaml.Node, ok check) (string, []fault) {
 	return n.Value, nil
 }
 
+// word reads a text that may be the word null, which needs no quotes.
+func word(ok check) reader {
+	return reader{fromEnv: verbatim, read: func(n *yaml.Node) (any, []fault) {
+		if isEmpty(n) && n.Value == "null" {
+			quoted := *n
+			quoted.Tag = "!!str"
+			n = &quoted
+		}
+		s, f := textOf(n, ok)
+		return s, f
+	}}
+}
+
 // texts reads a list of strings, or a single one.
 func texts(ok check) reader {
 	return reader{fromEnv: commaNode, read: func(n *yaml.Node) (any, []fault) {

@@ -225,11 +225,15 @@ func probeDatabases(ctx context.Context, client *mongo.Client, c config.MongoDB)
 	return nil
 }
 
-// probeStream opens the cluster's change stream.
-func probeStream(ctx context.Context, client *mongo.Client, _ config.MongoDB) error {
-	stream, err := client.Watch(ctx, mongo.Pipeline{}, options.ChangeStream().SetMaxAwaitTime(time.Millisecond))
+// probeStream opens the change stream.
+func probeStream(ctx context.Context, client *mongo.Client, c config.MongoDB) error {
+	watch, what := client.Watch, "the cluster's change stream"
+	if c.Watch == config.WatchDatabase {
+		watch, what = client.Database(c.Database).Watch, fmt.Sprintf("the change stream of database %q", c.Database)
+	}
+	stream, err := watch(ctx, mongo.Pipeline{}, options.ChangeStream().SetMaxAwaitTime(time.Millisecond))
 	if err != nil {
-		return fmt.Errorf("open the cluster's change stream: %w", err)
+		return fmt.Errorf("open %s: %w", what, err)
 	}
 	return stream.Close(ctx)
 }
@@ -247,8 +251,11 @@ func refused(err error, c config.MongoDB) error {
 	case server.HasErrorCode(codeAuthenticationFailed):
 		return &mongoError{"refuses the user or password of mongodb.uri", "mend them there; authSource= names the database that knows the user", err}
 	case server.HasErrorCode(codeUnauthorized), server.HasErrorCode(codeAtlasError):
-		return &mongoError{"refuses what the bridge needs to do",
-			fmt.Sprintf("give the user of mongodb.uri these roles: readWrite on %s, readWrite on %s, readAnyDatabase on admin (for the change stream)", c.Database, c.MetadataDatabase), err}
+		roles := fmt.Sprintf("give the user of mongodb.uri these roles: readWrite on %s, readWrite on %s", c.Database, c.MetadataDatabase)
+		if c.Watch != config.WatchDatabase {
+			roles += ", readAnyDatabase on admin (for the change stream; without it set mongodb.watch to database)"
+		}
+		return &mongoError{"refuses what the bridge needs to do", roles, err}
 	}
 	return nil
 }

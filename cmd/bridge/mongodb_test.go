@@ -274,11 +274,31 @@ func TestMongoDBRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := openNode(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), "127.0.0.1:0")
+	n, err := openNode(ctx, cfg, slog.New(slog.DiscardHandler), "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("with the rights that are asked for: %v", err)
 	}
 	n.close()
+
+	// Who watches one database needs no right on the others.
+	cfg, err = config.Default("tasks", uri("nostream", "secret"), "tasks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.MongoDB.Watch = config.WatchDatabase
+	n, err = openNode(ctx, cfg, slog.New(slog.DiscardHandler), "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("with the rights on two databases: %v", err)
+	}
+	defer n.close()
+	ingesting, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- n.ingester.Run(ingesting) }()
+	waitFor(t, "the database's stream is read", n.ingester.Running)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // The command ends with status 1 and says the same.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -140,12 +141,14 @@ func (n *node) openSync(ctx context.Context) error {
 		Client:          n.mongo,
 		DriverName:      driverName(n.cfg.App.ID),
 		Database:        n.cfg.MongoDB.MetadataDatabase,
-		Mirror:          translator.NewMirror(documents, translator.Mapping{}),
+		Mirror:          translator.NewMirror(documents, mapping(n.cfg)),
 		Logger:          n.logger,
 		DevelopmentMode: n.cfg.Sync.DevelopmentMode,
 		Schema:          classes,
 		QueryableFields: n.cfg.Sync.QueryableFields,
 		MaxOffline:      n.cfg.Sync.MaxOffline,
+		BatchEntries:    n.cfg.Sync.BatchChangesets,
+		HintWait:        n.cfg.Sync.HintWait,
 		OnCommit:        func(file string, _ uint64) { n.presence.Publish(file) },
 		OnSchema: func(string, *schema.Schema) {
 			if g := ingester.Load(); g != nil {
@@ -161,8 +164,15 @@ func (n *node) openSync(ctx context.Context) error {
 		return fmt.Errorf("open history: %w", err)
 	}
 	n.ingester = translator.NewIngester(n.mongo, documents.Name(), n.cfg.MongoDB.MetadataDatabase, n.store, file, n.name, n.logger)
+	n.ingester.DatabaseOnly = n.cfg.MongoDB.Watch == config.WatchDatabase
+	n.ingester.GuardGrace = cmp.Or(n.cfg.Sync.GuardGrace, n.ingester.GuardGrace)
 	ingester.Store(n.ingester)
 	return nil
+}
+
+// mapping is what the configuration says of documents.
+func mapping(cfg *config.Config) translator.Mapping {
+	return translator.Mapping{UnsetNulls: cfg.Sync.WriteNull == config.UnsetNull}
 }
 
 // openHTTP opens what answers requests.
