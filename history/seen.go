@@ -112,7 +112,8 @@ func (w *work) objectSeen(u *uploadJob, ref changeset.ObjectRef, list []touch, s
 		case out.standing == shut:
 		case own && touch.t.Refresh,
 			own && touch.t.After != nil && !after,
-			!own && touch.t.Before != nil && touch.t.After != nil && before != after:
+			!own && touch.t.Before != nil && touch.t.After != nil && before != after,
+			!own && !before && !after: // the device is not sent what the merge would meet
 			out.standing = moved
 		}
 	}

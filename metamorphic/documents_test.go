@@ -77,7 +77,9 @@ var foreignValues = map[string]func(*rand.Rand) string{
 	"x":   func(rng *rand.Rand) string { return fmt.Sprintf(`{"$numberDouble":"%d.5"}`, rng.IntN(4)) },
 	"f":   func(rng *rand.Rand) string { return fmt.Sprintf(`{"$numberDouble":"%d.5"}`, rng.IntN(4)) },
 	"dec": func(rng *rand.Rand) string { return fmt.Sprintf(`{"$numberDecimal":"%d.50"}`, rng.IntN(4)) },
-	"ts":  func(rng *rand.Rand) string { return fmt.Sprintf(`{"$date":{"$numberLong":"%d"}}`, 1700000000000+rng.IntN(2)) },
+	"ts": func(rng *rand.Rand) string {
+		return fmt.Sprintf(`{"$date":{"$numberLong":"%d"}}`, 1700000000000+rng.IntN(2))
+	},
 	"one": thingKey, "far": func(rng *rand.Rand) string { return `"` + pick(rng, otherKeys...) + `"` },
 	"e": partDocument,
 	"l": func(rng *rand.Rand) string { return array(rng, long) }, "ln": func(rng *rand.Rand) string { return array(rng, text) },
@@ -85,8 +87,10 @@ var foreignValues = map[string]func(*rand.Rand) string{
 	"le": func(rng *rand.Rand) string { return array(rng, partDocument) },
 	"s":  func(rng *rand.Rand) string { return distinct(rng, long) }, "sn": func(rng *rand.Rand) string { return distinct(rng, text) },
 	"sm": func(rng *rand.Rand) string { return distinct(rng, text) },
-	"sl": func(rng *rand.Rand) string { return distinct(rng, func(rng *rand.Rand) string { return `"` + pick(rng, otherKeys...) + `"` }) },
-	"d":  func(rng *rand.Rand) string { return document(rng, long) }, "ds": func(rng *rand.Rand) string { return document(rng, text) },
+	"sl": func(rng *rand.Rand) string {
+		return distinct(rng, func(rng *rand.Rand) string { return `"` + pick(rng, otherKeys...) + `"` })
+	},
+	"d": func(rng *rand.Rand) string { return document(rng, long) }, "ds": func(rng *rand.Rand) string { return document(rng, text) },
 	"dl": func(rng *rand.Rand) string { return document(rng, thingKey) }, "dm": func(rng *rand.Rand) string { return document(rng, anything) },
 	"de": func(rng *rand.Rand) string { return document(rng, partDocument) },
 }

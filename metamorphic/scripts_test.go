@@ -1,0 +1,45 @@
+package metamorphic
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var timesFlag = flag.Int("times", 2, "configurations under which each script of testdata is run, besides the usual one")
+
+// TestScripts replays what was found before: every script is a list of
+// operations that once failed. One whose name begins with "wild" has pairs that
+// devices get wrong.
+func TestScripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("scripts: %d, %v", len(paths), err)
+	}
+	for i, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".txt")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := parseScript(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(*seedFlag, uint64(i)))
+			configurations := []configuration{usual}
+			for range *timesFlag {
+				configurations = append(configurations, randomConfiguration(rng))
+			}
+			for _, c := range configurations {
+				if out := once(t, s, c, strings.HasPrefix(name, "wild")); out.failure != nil {
+					t.Errorf("%v\n%v", c, out.failure)
+				}
+			}
+		})
+	}
+}
