@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -19,12 +20,67 @@ import (
 // of a transaction whose other half is not hinted at yet; and the next batch can
 // be read while this one is committed.
 //
-// What devices wrote after that time is in no such document. The history says
-// which objects that concerns: those are read afresh by the commit.
+// What was written to the history after that time and does not come from an
+// earlier batch of the same stream, as what devices write, is in no such
+// document. The objects that it touched are read afresh by the commit.
 type Documents struct {
-	schema  *schema.Schema
-	version uint64 // the head at that time
-	found   map[changeset.ObjectRef]*Document
+	schema   *schema.Schema
+	version  uint64 // the head at that time
+	at       bson.Timestamp
+	found    map[changeset.ObjectRef]*Document
+	follower *Follower // nil: of none
+	entries  []uint64  // versions that the commit gave to what they led to
+}
+
+// Follower reads documents for one change stream, each batch as of a later time
+// than the one before.
+type Follower struct {
+	file *File
+
+	mu sync.Mutex
+	// entries that came of batches of the stream, by version, with the times that
+	// these were read as of.
+	entries map[uint64]bson.Timestamp
+}
+
+// NewFollower returns a Follower for a stream that is about to be read.
+func (f *File) NewFollower() *Follower {
+	return &Follower{file: f, entries: map[uint64]bson.Timestamp{}}
+}
+
+// ReadDocuments is File.ReadDocuments for the stream's next batch.
+func (fo *Follower) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
+	d, rest, err := fo.file.ReadDocuments(ctx, hints, at)
+	if err == nil && at.T != 0 {
+		d.follower = fo
+	}
+	return d, rest, err
+}
+
+// committed takes note of the entries that a batch has become.
+func (fo *Follower) committed(d *Documents) {
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	for v := range fo.entries {
+		if v <= d.version {
+			delete(fo.entries, v) // later batches are read at later heads
+		}
+	}
+	for _, v := range d.entries {
+		fo.entries[v] = d.at
+	}
+}
+
+// isOf reports whether an entry shows nothing but what documents held at the
+// time, or before, as an earlier batch of the stream has read them.
+func (fo *Follower) isOf(version uint64, at bson.Timestamp) bool {
+	if fo == nil {
+		return false
+	}
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	t, ok := fo.entries[version]
+	return ok && !t.After(at)
 }
 
 // Lacks reports whether there is no document for one of the hints.
@@ -59,7 +115,7 @@ func (f *File) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestam
 	if err != nil {
 		return nil, nil, snapshotError(err)
 	}
-	d := &Documents{schema: f.Schema(), version: uint64(h.Version), found: make(map[changeset.ObjectRef]*Document, len(hints))}
+	d := &Documents{schema: f.Schema(), version: uint64(h.Version), at: at, found: make(map[changeset.ObjectRef]*Document, len(hints))}
 	byClass := map[string][]changeset.Key{}
 	asked := make(map[changeset.ObjectRef]bool, len(hints))
 	for _, h := range hints {
@@ -119,9 +175,10 @@ const (
 // maxMoved is how many entries are looked through for what they touched.
 const maxMoved = 20_000
 
-// movedSince returns which objects the history touched after a version; all is
-// true when that can't be told.
-func (w *work) movedSince(version uint64) (moved map[changeset.ObjectRef]bool, all bool, err error) {
+// movedSince returns which objects the history touched after the time that
+// documents were read as of; all is true when that can't be told.
+func (w *work) movedSince(d *Documents) (moved map[changeset.ObjectRef]bool, all bool, err error) {
+	version := d.version
 	switch {
 	case version > w.head:
 		return nil, false, errHeadMoved
@@ -139,6 +196,9 @@ func (w *work) movedSince(version uint64) (moved map[changeset.ObjectRef]bool, a
 	}
 	moved = map[changeset.ObjectRef]bool{}
 	for _, e := range entries {
+		if d.follower.isOf(e.Version, d.at) {
+			continue
+		}
 		for i := range e.Objects {
 			moved[e.Objects[i].Ref] = true
 		}
@@ -146,11 +206,13 @@ func (w *work) movedSince(version uint64) (moved map[changeset.ObjectRef]bool, a
 	return moved, false, nil
 }
 
-// loadForeign loads the objects of hints that load has passed over.
-func (w *work) loadForeign() error {
+// loadForeign loads the objects of hints that load has passed over. It returns
+// those whose documents were read before, with what these were read with.
+func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) {
 	if err := w.freshHolds(); err != nil {
-		return err
+		return nil, err
 	}
+	of = map[changeset.ObjectRef]*Documents{}
 	states := map[string][]changeset.Key{}
 	afresh := map[string][]changeset.Key{}
 	for _, j := range w.batch.jobs {
@@ -162,8 +224,8 @@ func (w *work) loadForeign() error {
 		var moved map[changeset.ObjectRef]bool
 		if !all {
 			var err error
-			if moved, all, err = w.movedSince(docs.version); err != nil {
-				return err
+			if moved, all, err = w.movedSince(docs); err != nil {
+				return nil, err
 			}
 		}
 		for _, h := range j.ingest.Hints {
@@ -180,12 +242,13 @@ func (w *work) loadForeign() error {
 			}
 			states[h.Ref.Class] = append(states[h.Ref.Class], h.Ref.Key)
 			o.doc = docs.found[h.Ref]
+			of[h.Ref] = docs
 		}
 	}
 	for class, keys := range states {
 		found, err := w.f.loadStates(w.ctx, w.schema, class, keys)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, k := range keys {
 			o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
@@ -199,10 +262,10 @@ func (w *work) loadForeign() error {
 	}
 	for class, keys := range afresh {
 		if err := w.loadClass(class, keys); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return of, nil
 }
 
 // freshHolds makes sure that a hint is put off only while its class is held,

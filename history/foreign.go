@@ -33,7 +33,8 @@ type foreignGroup struct {
 // takeForeign appends entries for the foreign writes that the loaded documents
 // show.
 func (w *work) takeForeign() error {
-	if err := w.loadForeign(); err != nil {
+	of, err := w.loadForeign()
+	if err != nil {
 		return err
 	}
 	if err := w.fillNew(); err != nil {
@@ -79,11 +80,31 @@ func (w *work) takeForeign() error {
 		}
 	}
 	w.erasing = erasing
+	for _, j := range w.batch.jobs {
+		if j.ingest != nil && j.ingest.Documents != nil {
+			j.ingest.Documents.entries = nil // those of a try that failed
+		}
+	}
 	for _, g := range w.groupForeign(foreign, hints) {
+		if d := commonDocuments(g.refs, of); d != nil {
+			d.entries = append(d.entries, w.next())
+		}
 		// Devices' clocks are theirs, but a foreign write is never from the future.
 		w.appendForeign(min(g.time, now), g.refs)
 	}
 	return nil
+}
+
+// commonDocuments returns what the documents of all these objects were read
+// with, nil if that is not one.
+func commonDocuments(refs []changeset.ObjectRef, of map[changeset.ObjectRef]*Documents) *Documents {
+	d := of[refs[0]]
+	for _, ref := range refs {
+		if of[ref] != d {
+			return nil
+		}
+	}
+	return d
 }
 
 // readHints gathers the batch's hints by object, in order of first mention.
@@ -125,8 +146,9 @@ func (w *work) groupForeign(refs []changeset.ObjectRef, hints map[changeset.Obje
 		}
 		return t
 	}
-	for _, ref := range refs {
-		ts := hints[ref].transactions
+	// An object that has come back to what it was joins them, too.
+	for _, h := range hints {
+		ts := h.transactions
 		for i := 1; i < len(ts); i++ {
 			if a, b := root(ts[0]), root(ts[i]); a != b {
 				joined[b] = a

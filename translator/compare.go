@@ -141,12 +141,17 @@ func (r *comparer) identity(ctx context.Context, c *schema.Class) (string, error
 	return string(specs[0].UUID.Data), nil
 }
 
+// documentReader is a *history.File, or a *history.Follower of one.
+type documentReader interface {
+	ReadDocuments(ctx context.Context, hints []history.Hint, at bson.Timestamp) (*history.Documents, []history.Hint, error)
+}
+
 // readPieces reads the documents of hints as of a time, the zero time for now,
 // in pieces that memory holds. whole is true for the last of them.
-func readPieces(ctx context.Context, file *history.File, hints []history.Hint, at bson.Timestamp,
+func readPieces(ctx context.Context, from documentReader, hints []history.Hint, at bson.Timestamp,
 	fn func(hints []history.Hint, docs *history.Documents, whole bool) error) error {
 	for {
-		docs, rest, err := file.ReadDocuments(ctx, hints, at)
+		docs, rest, err := from.ReadDocuments(ctx, hints, at)
 		if errors.Is(err, history.ErrSnapshotGone) && at.T != 0 {
 			// Late by minutes. What the documents hold now is as true.
 			at = bson.Timestamp{}

@@ -59,6 +59,7 @@ func (g *Ingester) ingest(ctx context.Context, stream *mongo.ChangeStream) error
 
 // look reads the documents of what the stream said.
 func (g *Ingester) look(ctx context.Context, read <-chan events, to chan<- *history.Ingest) error {
+	follower := g.File.NewFollower()
 	for e := range read {
 		if len(e.hints) == 0 {
 			select {
@@ -68,7 +69,7 @@ func (g *Ingester) look(ctx context.Context, read <-chan events, to chan<- *hist
 				return ctx.Err()
 			}
 		}
-		err := readPieces(ctx, g.File, e.hints, e.at, func(hints []history.Hint, docs *history.Documents, whole bool) error {
+		err := readPieces(ctx, follower, e.hints, e.at, func(hints []history.Hint, docs *history.Documents, whole bool) error {
 			in := &history.Ingest{Hints: hints, Documents: docs}
 			if whole {
 				in.Token, in.Owner = e.token, g.Owner
