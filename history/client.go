@@ -104,7 +104,6 @@ type Client struct {
 	pendingK uint64 // locked version that goes with it
 	private  uint64 // highest private wire number handed out or seen
 	switches []switchDoc
-	closed   bool
 	failed   bool   // an upload was not taken
 	queued   int    // uploads that wait for a commit
 	first    uint64 // wire version of the first switch of views, 0 if none
@@ -186,12 +185,8 @@ func (f *File) Attach(ctx context.Context, user string, c Cursors) (*Client, err
 	}
 	client.pending = client.durable
 	f.mu.Lock()
-	old := f.clients[c.Ident.Ident]
 	f.clients[c.Ident.Ident] = client
 	f.mu.Unlock()
-	if old != nil {
-		old.markClosed()
-	}
 	return client, nil
 }
 
@@ -313,24 +308,11 @@ func (c *Client) filter() bson.D {
 
 // Close ends the attachment: progress not yet stored is stored soon.
 func (c *Client) Close() {
-	c.markClosed()
 	c.file.mu.Lock()
 	if c.file.clients[c.ident.Ident] == c {
 		delete(c.file.clients, c.ident.Ident)
 	}
 	c.file.mu.Unlock()
-}
-
-func (c *Client) markClosed() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-}
-
-func (c *Client) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
 }
 
 // loadReciprocals reads the client file's reciprocals. The caller holds advance.
