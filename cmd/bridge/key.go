@@ -70,8 +70,8 @@ func parseExtendedJSON(text string) (bson.RawValue, bool) {
 	return doc.V, doc.V.Type != 0
 }
 
-// keyText writes an _id so that parseKey reads it.
-func keyText(c *schema.Class, id bson.RawValue) string {
+// idText writes an _id so that parseKey reads it.
+func idText(c *schema.Class, id bson.RawValue) string {
 	if c == nil {
 		return id.String()
 	}
@@ -79,6 +79,11 @@ func keyText(c *schema.Class, id bson.RawValue) string {
 	if err != nil {
 		return id.String()
 	}
+	return keyText(key)
+}
+
+// keyText writes a key so that parseKey reads it.
+func keyText(key changeset.Key) string {
 	switch key.Type {
 	case changeset.Int:
 		return strconv.FormatInt(key.Int, 10)
@@ -91,7 +96,10 @@ func keyText(c *schema.Class, id bson.RawValue) string {
 			return key.Str
 		}
 	}
-	return id.String()
+	if id, stray := history.StrayID(key); stray {
+		return id.String()
+	}
+	return history.KeyValue(key).String()
 }
 
 // isPlain reports whether a text stands for itself in a table and in parseKey.

@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newDev(), newDemo(), newCheck(), newChangeset(), newVersion())
+	root.AddCommand(newServe(), newDev(), newDemo(), newCheck(), newUnsynced(), newVerify(), newSchemaCommand(), newHistory(), newChangeset(), newVersion())
 	return root
 }
 
@@ -83,9 +83,14 @@ func unknownCommand(c *cobra.Command, args []string) error {
 }
 
 // exactly is cobra.ExactArgs with our exit status.
-func exactly(n int) cobra.PositionalArgs {
+func exactly(n int) cobra.PositionalArgs { return usage(cobra.ExactArgs(n)) }
+
+// atMost is cobra.MaximumNArgs with our exit status.
+func atMost(n int) cobra.PositionalArgs { return usage(cobra.MaximumNArgs(n)) }
+
+func usage(ok cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(c, args); err != nil {
+		if err := ok(c, args); err != nil {
 			return usageError{err}
 		}
 		return nil

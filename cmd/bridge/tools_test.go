@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/device"
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/translator"
+)
+
+// A document that does not fit is listed until it is mended.
+func TestUnsynced(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "unsynced-abcde", 2)
+	wantText(t, s.run(0, "unsynced"), "Every document is in sync.\n")
+	if got := s.run(0, "unsynced", "--json"); got != "[]\n" {
+		t.Errorf("nothing, in JSON: %q", got)
+	}
+
+	s.set(1, bson.D{{Key: "age", Value: "three"}, {Key: "name", Value: "Rex"}})
+	if _, err := s.db.Collection("Dog").InsertOne(s.ctx, bson.D{{Key: "_id", Value: "a\nb"}}); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	waitFor(t, "both are listed", func() bool {
+		text = s.run(0, "unsynced", "Dog")
+		return strings.Contains(text, "2 documents can't be synced.")
+	})
+	lines := strings.Split(text, "\n")
+	for i, want := range []string{
+		"CLASS COLLECTION KEY PATH EXPECTED FOUND SINCE DEVICES REASON",
+		"Dog Dog 1 age long string 2",
+		`Dog Dog "a\nb" _id long string 2`,
+	} {
+		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) {
+			t.Errorf("line %d: %s\nwant %s", i, got, want)
+		}
+	}
+	wantText(t, lines[1], "keep it as it was")
+	wantText(t, lines[2], "lack it")
+
+	var rows []unsyncedRow
+	if err := json.Unmarshal([]byte(s.run(0, "unsynced", "--json")), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 2 || !rows[0].Frozen || strings.Join(strings.Fields(string(rows[0].ID)), "") != `{"$numberLong":"1"}` ||
+		rows[0].Path != "age" || rows[0].Found != "string" || !strings.Contains(rows[0].Reason, "found string") {
+		t.Errorf("in JSON: %+v", rows)
+	}
+	wantText(t, s.run(exitFailure, "unsynced", "Cat"), `there is no class "Cat"; there are: Dog`)
+	wantText(t, s.run(exitFailure, "unsynced", "Walk"), "class Walk is embedded")
+
+	s.set(1, bson.D{{Key: "age", Value: 4}})
+	if _, err := s.db.Collection("Dog").DeleteOne(s.ctx, bson.D{{Key: "_id", Value: "a\nb"}}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "it is mended", func() bool { return strings.Contains(s.run(0, "unsynced"), "in sync") })
+	s.waitDog(1, "Rex")
+}
+
+// What was tampered with while no bridge ran is found, and repaired on the
+// devices.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "verify-abcde", 3)
+	wantText(t, s.run(0, "verify"), "Documents, object states and history agree at version ", ": 3 objects.\n")
+	if err := s.bridge.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.set(1, bson.D{{Key: "name", Value: "Rex"}})
+	if _, err := s.db.Collection("Dog").DeleteOne(s.ctx, bson.D{{Key: "_id", Value: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	states := s.db.Client().Database("__bridge_" + s.app).Collection("state_Dog")
+	if _, err := states.DeleteOne(s.ctx, bson.D{{Key: "_id", Value: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, s.run(exitFailure, "verify", "--patience", "1ms"),
+		"Dog 1: the document is not what the object state says\n",
+		"Dog 2: there is an object state and no document\n",
+		"Dog 3: there is a document and no object state\n",
+		"Dog 3: the history has it, the object states don't\n",
+		"\n4 differences at version ")
+
+	var found verificationJSON
+	text := s.run(0, "verify", "--repair", "--json", "--patience", "1ms")
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Differences) != 4 || found.Differences[0].Class != "Dog" || found.Differences[0].Key != "1" || !found.Replayed ||
+		found.AfterRepair == nil || len(found.AfterRepair.Differences) != 0 || found.AfterRepair.Objects != 2 {
+		t.Errorf("in JSON: %s", text)
+	}
+	wantText(t, s.run(0, "verify", "--repair"), "agree")
+
+	// The devices have it from the next bridge.
+	cfg := *s.bridge.cfg
+	cfg.Listen.Addr = s.bridge.addr
+	s.bridge = start(t, &cfg)
+	s.waitDog(1, "Rex")
+	if err := s.realm.WaitFor(s.ctx, func() bool { return s.realm.Get("Dog", changeset.IntKey(2)) == nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVerifyRepairsInText(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "repair-abcde", 1)
+	if err := s.bridge.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.set(1, bson.D{{Key: "name", Value: "Rex"}})
+	wantText(t, s.run(0, "verify", "--repair", "--patience", "1ms"), "Dog 1: the document is not what the object state says\n", "\n1 difference at version ",
+		"\nAfter the repair:\nDocuments, object states and history agree")
+}
+
+// What a repair can't mend, and why.
+func TestVerifyLeftOver(t *testing.T) {
+	v := &translator.Verification{Version: 7, Objects: 2, Frozen: 1, Differences: []translator.Difference{
+		{Ref: changeset.ObjectRef{Class: "Dog", Key: changeset.StringKey("two words")}, What: "there is an object state and no document"},
+		{What: "version 3 of the history can't be replayed: x"},
+	}}
+	var b bytes.Buffer
+	r := report{w: &b}
+	err := errors.Join(r.verification(v), r.leftOver(v, map[string]history.Hold{"Dog": {Class: "Dog", Reason: "collection Dog was dropped", Asks: true}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, b.String(),
+		"Dog \"two words\": there is an object state and no document\nhistory: version 3 of the history can't be replayed: x\n\n"+
+			"2 differences at version 7: 2 objects, and 1 document that can't be synced (see bridge unsynced).\n"+
+			"The history was not replayed: its beginning is trimmed.\n",
+		"Dog is held since ", ": collection Dog was dropped.\n", "bridge resync Dog --accept-erase.\n",
+		"What is left is in the bridge's own database")
+}
+
+// The schema that devices brought is printed so that production can start from it.
+func TestSchemaPrint(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "schema-abcde", 0)
+	text := s.run(0, "schema", "print", "Dog")
+	wantText(t, text, `"title": "Dog"`, `"title": "Walk"`, `"database": "schema-abcde"`)
+	if all := s.run(0, "schema", "print"); all != text {
+		t.Errorf("all classes:\n%s\nwant\n%s", all, text)
+	}
+	dir := filepath.Join(t.TempDir(), "new", "schema")
+	if got, want := s.run(0, "schema", "print", "--out", dir), filepath.Join(dir, "Dog.json")+"\n"; got != want {
+		t.Errorf("it wrote %q, want %q", got, want)
+	}
+	written, err := os.ReadFile(filepath.Join(dir, "Dog.json"))
+	if err != nil || string(written) != text {
+		t.Errorf("the file holds %s, %v", written, err)
+	}
+	wantText(t, s.run(exitFailure, "schema", "print", "--out", dir), "Dog.json is there already; --force overwrites it")
+	s.run(0, "schema", "print", "--out", dir, "--force")
+
+	// It is the schema in use: a bridge that has it configured adds nothing.
+	classes, err := loadSchema([]string{filepath.Join(dir, "Dog.json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := classes.Diff(s.realm.Schema()); len(diff) > 0 {
+		t.Errorf("read back, it differs: %v", diff)
+	}
+}
+
+// The history is printed, whole or about one thing.
+func TestHistoryCommand(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "history-abcde", 2)
+	s.write(func(tx *device.Tx) error {
+		return tx.Set(device.At("Dog", changeset.IntKey(2), "age"), 9)
+	})
+	s.set(1, bson.D{{Key: "name", Value: "Rex"}})
+	s.waitDog(1, "Rex")
+
+	all := s.run(0, "history")
+	wantText(t, all, "AddTable Dog", "AddColumn Dog.age", "CreateObject Dog[1]\n", "  device 2, user ", ", client version ", "Update Dog[2].age = int:9\n")
+	blocks := strings.Split(strings.TrimSpace(all), "\n\n")
+	if last := blocks[len(blocks)-1]; !strings.Contains(last, "  MongoDB\n    Update Dog[1].name = str:'Rex'") {
+		t.Errorf("the last is %s", last)
+	}
+	if got := s.run(0, "history", "-n", "1"); strings.TrimSpace(got) != blocks[len(blocks)-1] {
+		t.Errorf("-n 1:\n%s\nwant\n%s", got, blocks[len(blocks)-1])
+	}
+	about := s.run(0, "history", "--class", "Dog", "--key", "2")
+	wantText(t, about, "CreateObject Dog[2]\n", "Update Dog[2].age = int:9\n")
+	if strings.Contains(about, "Dog[1]") || strings.Contains(about, "AddTable") {
+		t.Errorf("about dog 2:\n%s", about)
+	}
+	wantText(t, s.run(0, "history", "--class", "Dog", "--key", "77"), "There is nothing of that in the history.\n")
+	wantText(t, s.run(exitUsage, "history", "--key", "2"), "--key goes with --class")
+	wantText(t, s.run(exitFailure, "history", "--class", "Dog", "--key", "two"), `"two" is no key of class Dog`)
+}
+
+// A command leaves no trace where no bridge ever was.
+func TestNeverServed(t *testing.T) {
+	t.Parallel()
+	s := &scene{t: t, ctx: t.Context(), app: "never-abcde"}
+	for _, args := range [][]string{{"unsynced"}, {"verify"}, {"schema", "print"}, {"history"}} {
+		wantText(t, s.run(exitFailure, args...), `no bridge has ever served app "never-abcde" here: database "__bridge_never-abcde" has no history`)
+	}
+}
