@@ -230,8 +230,8 @@ var path = strings.Repeat("01", 64) + "0105" + "00"
 // What is kept of a large changeset must not keep the rest.
 func TestDecodedStringsAreSmall(t *testing.T) {
 	var c Changeset
-	for i := range 10_000 {
-		c = append(c, update("T", ObjectIDKey([12]byte{byte(i), byte(i >> 8)}), "a", StringValue(strings.Repeat("x", 1000))))
+	for i := range 50_000 {
+		c = append(c, update("T", ObjectIDKey([12]byte{byte(i), byte(i >> 8)}), "a", StringValue(strings.Repeat("x", 200))))
 	}
 	data := Encode(c)
 	heap := func() int {
@@ -246,7 +246,7 @@ func TestDecodedStringsAreSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := decoded[5000]
+	one := decoded[25_000]
 	decoded = nil
 	if kept := heap() - before; kept > 1<<20 {
 		t.Errorf("one instruction of %d bytes keeps %d bytes in memory", len(one.Value.Str), kept)

@@ -9,7 +9,10 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/query"
 )
 
 // BenchmarkUploads measures uploads made durable per second: each creates one
@@ -78,4 +81,55 @@ func BenchmarkIngest(bench *testing.B) {
 	bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "documents/s")
 	bench.ReportMetric(float64(bench.N)/written.Seconds(), "written/s")
 	_ = history.Stride
+}
+
+// BenchmarkBootstrap measures how long it takes to find the 100 of 100,000
+// objects that a query asks for: from the index of its field, from the states'
+// queryable fields without one, and by looking at all objects, as while the states
+// do not have the field yet.
+func BenchmarkBootstrap(bench *testing.B) {
+	const objects, matching = 100_000, 100
+	b := newBed(bench, func(o *history.Options) { o.QueryableFields = []string{"name"} })
+	b.ctx = bench.Context() // which has more time than a test's
+	b.addDogs(objects)
+	indexed := b.predicate("Dog", `name IN {"dog 0"`+otherNames(matching)+`}`)
+	filtered := b.predicate("Dog", `name ENDSWITH "00" and name CONTAINS "g 77"`)
+	b.awaitBackfill("Dog")
+	for _, way := range []struct {
+		name         string
+		where, match *query.Predicate
+	}{{"indexed", indexed, indexed}, {"filtered", filtered, filtered}, {"everything", nil, indexed}} {
+		bench.Run(way.name, func(bench *testing.B) {
+			var where []*query.Predicate
+			if way.where != nil {
+				where = []*query.Predicate{way.where}
+			}
+			for bench.Loop() {
+				sn, err := b.file.Snapshot(b.ctx)
+				if err != nil {
+					bench.Fatal(err)
+				}
+				found := 0
+				err = sn.Scan(b.ctx, "Dog", where, func(k changeset.Key, o *object.Object) error {
+					if way.match.Match(k, o) {
+						found++
+					}
+					return nil
+				})
+				sn.Close()
+				if err != nil || found == 0 || way.match == indexed && found != matching {
+					bench.Fatalf("%d found, %v", found, err)
+				}
+			}
+		})
+	}
+}
+
+// otherNames are the names of dogs that are evenly spread, but for the first.
+func otherNames(n int) string {
+	text := ""
+	for i := 1; i < n; i++ {
+		text += fmt.Sprintf(`, "dog %d"`, i*1000)
+	}
+	return text
 }

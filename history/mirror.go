@@ -34,9 +34,9 @@ type Mirror interface {
 	Fill(s *schema.Schema, c *schema.Class, key changeset.Key, doc *Document, isNew func(class, property string) bool) (*Document, Write)
 	// Fingerprint is that of the document an object's state corresponds to.
 	Fingerprint(s *schema.Schema, c *schema.Class, o *object.Object) []byte
-	// Queryable returns the document of an object's fields of these names, as
-	// queries for documents find them: absent ones may be left out, and of sets all
-	// elements are there. It is nil where a value can't stand in a document.
+	// Queryable returns the document of an object's fields of these names, without
+	// those that have their initial value, and with all elements of sets. It is nil
+	// where a value can't stand in a document.
 	Queryable(s *schema.Schema, c *schema.Class, fields []string, o *object.Object) bson.Raw
 	// Refine gives an object read from a document what documents can't hold of
 	// its state, so that only what somebody else wrote differs. It changes and

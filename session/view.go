@@ -69,17 +69,14 @@ func classNames(a, b *view) []string {
 // that is in only one of two views; none if there is no such object.
 func between(before, after *view, class string) []*query.Predicate {
 	var where []*query.Predicate
-	for _, v := range []*view{before, after} {
-		p := v.classes[class]
-		if p == nil || p.MatchesNone() {
-			continue
-		}
-		if len(where) > 0 && where[0].Key() == p.Key() {
-			return nil
-		}
-		where = append(where, p)
+	old, young := before.classes[class], after.classes[class]
+	if old != nil {
+		where = append(where, old.Without(young))
 	}
-	return where
+	if young != nil {
+		where = append(where, young.Without(old))
+	}
+	return slices.DeleteFunc(where, (*query.Predicate).MatchesNone)
 }
 
 // badQuery says that a subscription set is refused; its text is for the app.

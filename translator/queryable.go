@@ -13,7 +13,7 @@ func (m *Mirror) Queryable(s *schema.Schema, c *schema.Class, fields []string, o
 	start, dst := openDocument(make([]byte, 0, 64))
 	for _, name := range fields {
 		p, node := c.Properties[name], o.Fields[name]
-		if p == nil || node == nil {
+		if p == nil || isInitial(p, node) {
 			continue
 		}
 		if set, ok := node.(*object.Set); ok {

@@ -1,0 +1,61 @@
+package history_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
+)
+
+// A few objects that are kept of thousands uploaded together do not keep the
+// whole upload in memory.
+func TestObjectsDoNotKeepTheirUpload(t *testing.T) {
+	const objects, least = 5_000, 10 << 20
+	b := newBed(t, func(o *history.Options) { o.CacheBytes, o.CacheStates = 1, 16 })
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	d.catchUp()
+	before := heap()
+	data := manyDogs(objects, strings.Repeat("x", 2100))
+	if len(data) < least {
+		t.Fatalf("the changeset has %d bytes only", len(data))
+	}
+	d.mustSend(decoded(t, data))
+	data = nil
+	// The states that are left in the cache are of that upload.
+	if kept := heap() - before; kept > 4<<20 {
+		t.Errorf("%d bytes are kept of an upload of which 16 objects are left in memory", kept)
+	}
+	runtime.KeepAlive(b)
+}
+
+func manyDogs(n int, name string) []byte {
+	var cs changeset.Changeset
+	for i := range n {
+		k := changeset.IntKey(int64(i))
+		cs = append(cs,
+			changeset.Instruction{Op: changeset.OpCreateObject, Class: "Dog", Key: k},
+			changeset.Instruction{Op: changeset.OpUpdate, Class: "Dog", Key: k, Field: "name", Value: changeset.StringValue(name)})
+	}
+	return changeset.Encode(cs)
+}
+
+func decoded(t *testing.T, data []byte) changeset.Changeset {
+	t.Helper()
+	cs, err := changeset.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cs
+}
+
+// heap is how many bytes live objects take.
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
