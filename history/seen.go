@@ -40,6 +40,9 @@ type seen struct {
 
 	// defective: the run met something on the object that devices merge wrongly.
 	defective map[changeset.ObjectRef]bool
+	// left: the run has moved the object out of the author's view, where its
+	// device loses it, and what it wrote to it later.
+	left map[changeset.ObjectRef]bool
 }
 
 func (s *seen) of(ref changeset.ObjectRef) objectSeen { return s.objects[ref] }
@@ -49,7 +52,10 @@ func (w *work) seenSince(u *uploadJob, run []UploadEntry) (*seen, error) {
 	c := u.client
 	base := run[0].Base
 	after := max(base, c.firstSwitch()) / Stride
-	s := &seen{w: w, client: c, objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{}, defective: map[changeset.ObjectRef]bool{}}
+	s := &seen{
+		w: w, client: c, objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{},
+		defective: map[changeset.ObjectRef]bool{}, left: map[changeset.ObjectRef]bool{},
+	}
 	if after < w.head {
 		entries, err := w.f.Entries(w.ctx, after, math.MaxInt)
 		if err != nil {

@@ -272,7 +272,11 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 	}
 	// The author's device merges a defective pair in another way. It gets the
 	// object whole, and until then nothing of what it would merge.
-	return w.move(o, after, instructions, Touched{Refresh: s.defective[p.ref]}), true
+	refresh := s.defective[p.ref] || s.left[p.ref]
+	if after != nil && !contains(u.View, p.ref, after) {
+		s.left[p.ref] = true
+	}
+	return w.move(o, after, instructions, Touched{Refresh: refresh}), true
 }
 
 // takeApart handles a part of an upload on an object that was erased or

@@ -72,9 +72,8 @@ func (w *world) quiesce() {
 		if !w.exchange(ctx) {
 			return
 		}
-		if err := w.settle(); err != nil {
-			w.fail("error", "settle: %v", err)
-		}
+		// Whatever was written to MongoDB has arrived when nothing differs.
+		w.verify(ctx, translator.DefaultPatience)
 		if w.failed() != nil {
 			return
 		}
@@ -151,20 +150,24 @@ func (w *world) examine(ctx context.Context, s states) {
 	for _, p := range w.phones {
 		w.compare(p, s)
 	}
-	v := translator.Verifier{DB: w.dep.documents, File: w.nodes[0].file, Patience: time.Millisecond}
-	found, err := v.Verify(ctx)
-	if err != nil {
-		w.fail("error", "verify: %v", err)
-		return
-	}
-	if len(found.Differences) > 0 {
-		w.fail("documents", "%v", found.Differences)
-	}
+	w.verify(ctx, time.Millisecond)
 	if err := w.count(); err != nil {
 		w.fail("error", "read history: %v", err)
 		return
 	}
 	w.account(s)
+}
+
+// verify compares documents, object states and a replay of the history.
+func (w *world) verify(ctx context.Context, patience time.Duration) {
+	v := translator.Verifier{DB: w.dep.documents, File: w.nodes[0].file, Patience: patience}
+	found, err := v.Verify(ctx)
+	switch {
+	case err != nil:
+		w.fail("error", "verify: %v", err)
+	case len(found.Differences) > 0:
+		w.fail("documents", "%v", found.Differences)
+	}
 }
 
 // compare looks whether a phone holds its view of the states.
