@@ -157,9 +157,11 @@ func (f *File) takeBatch() []*job {
 	f.mu.Lock()
 	ready, waiting := f.sortWaiting(f.jobs)
 	var hopeless []*job
-	if f.closed {
-		// What waits may wait for long.
+	switch {
+	case f.closed:
 		hopeless, waiting = waiting, nil
+	case f.draining:
+		hopeless, waiting = f.splitHeld(waiting)
 	}
 	entries, bytes, n := 0, 0, 0
 	for n < len(ready) {
@@ -177,6 +179,19 @@ func (f *File) takeBatch() []*job {
 		j.done(ErrClosed)
 	}
 	return ready[:n:n]
+}
+
+// splitHeld splits jobs into those that touch a held class and the others. The
+// caller holds mu.
+func (f *File) splitHeld(jobs []*job) (held, others []*job) {
+	for _, j := range jobs {
+		if f.touchesHeld(j) {
+			held = append(held, j)
+		} else {
+			others = append(others, j)
+		}
+	}
+	return held, others
 }
 
 // commitLoop is the committer.

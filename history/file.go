@@ -41,7 +41,8 @@ type File struct {
 	holds     map[string]Hold  // replaced, never changed
 	dirty     map[*Client]bool // progress not yet durable
 	jobs      []*job
-	ingests   int // committed batches of hints
+	ingests   int  // committed batches of hints
+	draining  bool // nothing waits for long any more
 	closed    bool
 
 	states *stateCache          // only under advance
@@ -138,6 +139,14 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// drain answers what waits for a held class.
+func (f *File) drain() {
+	f.mu.Lock()
+	f.draining = true
+	f.mu.Unlock()
+	f.wakeCommitter()
 }
 
 // close lets a running commit finish, then ends the goroutines.

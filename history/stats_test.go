@@ -118,6 +118,17 @@ func TestWaitingUploads(t *testing.T) {
 	if uploads, held := b.file.Waiting(); uploads != 0 || held != 0 {
 		t.Errorf("%d uploads wait, %d for a class, after they were committed", uploads, held)
 	}
+
+	// What waits for a class is not waited for at the end.
+	if err := b.file.HoldGone(b.ctx, "Dog", "collection Dog was dropped", false); err != nil {
+		t.Fatal(err)
+	}
+	go func() { sent <- d.send(ops(`[{"op":"CreateObject","class":"Dog","pk":2}]`)) }()
+	b.wait("the upload waits for the class", func() bool { _, held := b.file.Waiting(); return held == 1 })
+	b.store.Drain()
+	if err := <-sent; !errors.Is(err, history.ErrClosed) {
+		t.Errorf("an upload that waits for a class when the store is drained: %v, want ErrClosed", err)
+	}
 }
 
 // A guest sets nothing up, and works on what nodes have set up.

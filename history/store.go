@@ -205,6 +205,16 @@ func (s *Store) File(ctx context.Context, name string) (*File, error) {
 	return f, nil
 }
 
+// Drain prepares for Close: what can be committed still is, and what waits for a
+// held class is refused with ErrClosed, since that may last for days.
+func (s *Store) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		f.drain()
+	}
+}
+
 // Close lets running commits finish and ends the Store's goroutines. What waits
 // for a commit is refused with ErrClosed.
 func (s *Store) Close() {
