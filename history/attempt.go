@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -95,13 +96,31 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 		defer cancel()
 		// Should it fail, the server ends the transaction by itself.
 		_ = session.AbortTransaction(abortCtx)
-		return err
+		return w.reconsider(err)
 	}
 	if err := f.commit(ctx, session, w); err != nil {
 		return err
 	}
 	f.finish(w)
 	return nil
+}
+
+// reconsider returns why an attempt failed: not what it found fault with if
+// another node has moved the head. The transaction reads documents and states that
+// are newer than the history which the attempt knows, so an upload that fits them
+// may seem not to.
+func (w *work) reconsider(err error) error {
+	if isTransient(err) || errors.Is(err, errHeadMoved) {
+		return err
+	}
+	h, readErr := w.f.readHead(w.plain)
+	switch {
+	case readErr != nil:
+		return readErr
+	case uint64(h.Version) != w.head:
+		return errHeadMoved
+	}
+	return err
 }
 
 // commit commits the transaction, and where the network leaves it open whether
@@ -362,11 +381,11 @@ func (w *work) write() error {
 	return w.writeIngest()
 }
 
-// writeHead compares and sets the head. Without entries nothing moves: then the
-// commit depends on no head, since states stay as they are.
+// writeHead compares and sets the head. Without entries it only compares: that
+// documents are what their states say is true of states as of this head.
 func (w *work) writeHead() error {
 	if len(w.entries) == 0 {
-		return nil
+		return w.checkHead()
 	}
 	res, err := w.f.store.heads.UpdateOne(w.ctx,
 		bson.D{{Key: "_id", Value: w.f.name}, {Key: "version", Value: int64(w.head)}},
@@ -380,6 +399,17 @@ func (w *work) writeHead() error {
 		return errHeadMoved
 	}
 	return nil
+}
+
+func (w *work) checkHead() error {
+	if len(w.order) == 0 {
+		return nil // it looked at nothing
+	}
+	h, err := w.f.readHead(w.ctx)
+	if err == nil && uint64(h.Version) != w.head {
+		err = errHeadMoved
+	}
+	return err
 }
 
 // writeObjects writes states and documents, a class at a time.
