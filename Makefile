@@ -4,12 +4,20 @@ GO ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # How long each fuzz target runs in `make fuzz`.
-FUZZTIME ?= 5s
+FUZZTIME ?= 10s
 
 # Packages with goroutines of their own: tested with the race detector in CI.
 CONCURRENT = ./appservices/... ./cmd/... ./config/... ./device/... ./history/... ./session/... ./translator/... ./internal/...
 
-.PHONY: build run demo test bench ci fetch mongod librealm check fuzz e2e clean
+# Tests of the whole server; each keeps both cores busy.
+WHOLE = $(patsubst %,./%,$(wildcard e2e metamorphic soak))
+
+# How long `make soak` goes on: random operations in one process, then sessions
+# of real clients.
+SOAKTIME ?= 30m
+SESSIONS ?= 500
+
+.PHONY: build run demo test bench ci soak fetch mongod librealm check fuzz e2e clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bridge ./cmd/bridge
@@ -32,14 +40,18 @@ bench: fetch
 
 # What .ci/run does once the machine has what it needs.
 ci: fetch check
-	$(GO) test -count=1 $$($(GO) list ./... | grep -v -x -F -e "$$($(GO) list $(CONCURRENT) ./e2e/...)")
+	$(GO) test -count=1 $$($(GO) list ./... | grep -v -x -F -e "$$($(GO) list $(CONCURRENT) $(WHOLE))")
 	CGO_ENABLED=1 $(GO) test -race -count=1 $(CONCURRENT)
 	$(MAKE) e2e
 	$(MAKE) fuzz
 
-# The bridge under test is built with the race detector.
+# The bridge that real clients talk to is built with the race detector.
 e2e: fetch
-	E2E_RACE=1 $(GO) test -count=1 -v ./e2e/...
+	E2E_RACE=1 $(GO) test -count=1 -p 1 -v $(WHOLE)
+
+soak: fetch
+	$(GO) test ./metamorphic -count=1 -run Soak -timeout 0 -duration $(SOAKTIME)
+	$(GO) test ./soak -count=1 -run Sessions -timeout 0 -sessions $(SESSIONS)
 
 check:
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
