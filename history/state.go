@@ -20,6 +20,7 @@ type state struct {
 	version     uint64 // history version that last changed it
 	fingerprint []byte
 	object      *object.Object
+	size        int // in bytes, encoded
 }
 
 var noState = &state{}
@@ -116,7 +117,7 @@ func decodeState(s *schema.Schema, class string, raw bson.Raw) (changeset.Key, *
 	if o == nil {
 		return key, nil, fmt.Errorf("read state of %s %v: no object in it", class, key)
 	}
-	return key, &state{uint64(version), append([]byte(nil), fingerprint...), o}, nil
+	return key, &state{uint64(version), append([]byte(nil), fingerprint...), o, len(data)}, nil
 }
 
 // maxQueryable is how large in bytes the values of an object's queryable fields
@@ -136,7 +137,7 @@ func (f *File) queryableElems(s *schema.Schema, q queryable, class string, o *ob
 	return append(elems, bson.E{Key: "q", Value: values})
 }
 
-// stateModel is the write that makes an object's state be st.
+// stateModel is the write that makes an object's state be st, whose size it finds.
 func (w *work) stateModel(o *objectWork, st *state) mongo.WriteModel {
 	id := KeyValue(o.ref.Key)
 	filter := bson.D{{Key: "_id", Value: id}}
@@ -149,7 +150,9 @@ func (w *work) stateModel(o *objectWork, st *state) mongo.WriteModel {
 		{Key: "h", Value: st.fingerprint},
 	}
 	doc = append(doc, w.f.queryableElems(w.schema, w.queryable, o.ref.Class, st.object)...)
-	doc = append(doc, bson.E{Key: "o", Value: encodeObject(w.schema, o.ref, st.object)})
+	data := encodeObject(w.schema, o.ref, st.object)
+	st.size = len(data)
+	doc = append(doc, bson.E{Key: "o", Value: data})
 	if o.state.object == nil {
 		// Half the work of an upsert. The head keeps other nodes from inserting it.
 		return mongo.NewInsertOneModel().SetDocument(doc)
@@ -160,9 +163,14 @@ func (w *work) stateModel(o *objectWork, st *state) mongo.WriteModel {
 // stateCache holds object states as of the head this node knows, absences
 // included. It belongs to whoever holds File.advance.
 type stateCache struct {
-	limit int
+	limit int // number of states
+	bytes int // of those that are there
 	m     map[changeset.ObjectRef]*state
 }
+
+// maxStateCache bounds the object states of a file that are kept in memory, in
+// bytes as they are encoded; in memory they take several times that.
+const maxStateCache = 64 << 20
 
 func newStateCache(limit int) *stateCache {
 	return &stateCache{limit: limit, m: map[changeset.ObjectRef]*state{}}
@@ -174,17 +182,25 @@ func (c *stateCache) get(ref changeset.ObjectRef) (*state, bool) {
 }
 
 func (c *stateCache) put(ref changeset.ObjectRef, st *state) {
-	if _, ok := c.m[ref]; !ok && len(c.m) >= c.limit {
+	c.forget(ref)
+	if len(c.m) >= c.limit || c.bytes+st.size > maxStateCache {
 		// Any victims will do: map order spreads them.
-		n := c.limit / 16
+		n, room := max(1, c.limit/16), maxStateCache-maxStateCache/16-st.size
 		for k := range c.m {
-			if n--; n < 0 {
+			if n <= 0 && c.bytes <= room {
 				break
 			}
-			delete(c.m, k)
+			c.forget(k)
+			n--
 		}
 	}
 	c.m[ref] = st
+	c.bytes += st.size
 }
 
-func (c *stateCache) forget(ref changeset.ObjectRef) { delete(c.m, ref) }
+func (c *stateCache) forget(ref changeset.ObjectRef) {
+	if st, ok := c.m[ref]; ok {
+		c.bytes -= st.size
+		delete(c.m, ref)
+	}
+}
