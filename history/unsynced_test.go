@@ -178,5 +178,5 @@ func TestUnsyncedMetByUploadElsewhere(t *testing.T) {
 	b.ingest()
 	b.update("Dog", 1, set(bson.E{Key: "age", Value: 6}))
 	b.wait("it is struck off", func() bool { return len(b.unsynced()) == 0 })
-	b.wait("the change is in", func() bool { return b.last().Changeset[0].String() == "Update Dog[1].age = int:6" })
+	b.waitLast("the change is in", "Update Dog[1].age = int:6")
 }

@@ -120,6 +120,10 @@ func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, 
 		}
 		return history.Write{}, fmt.Errorf("plan write to %s: %w", collectionName(c), err)
 	}
+	ref := changeset.ObjectRef{Class: c.Name, Key: ch.Key}
+	if len(w.Document) > maxDocument || len(w.Update) > maxDocument || history.IsTooLarge(s, ref, ch.After, len(raw)+len(w.Document)+len(w.Update)) {
+		return history.Write{}, &history.Refusal{Ref: ref, Reason: tooLarge}
+	}
 	filter := bson.D{{Key: "_id", Value: KeyToBSON(ch.Key)}}
 	if raw != nil {
 		filter = bson.D{{Key: "_id", Value: raw.Lookup("_id")}}
@@ -170,6 +174,11 @@ const (
 	codeBadGeometry       = 16755
 )
 
+// maxDocument is the size of the largest document in bytes.
+const maxDocument = 16 << 20
+
+const tooLarge = "the document would be larger than MongoDB allows (16 MB)"
+
 // refusalReason is the reason, for people, why MongoDB refuses a document
 // whenever it is tried; empty if another try may succeed.
 func refusalReason(e mongo.WriteError) string {
@@ -179,7 +188,7 @@ func refusalReason(e mongo.WriteError) string {
 	case codeDocumentInvalid:
 		return "the collection's validation refuses the document: " + e.Message
 	case codeObjectTooLarge, codeBSONTooLarge, codeBSONTooLargeOther:
-		return "the document would be larger than MongoDB allows (16 MB)"
+		return tooLarge
 	case codeKeyTooLong, codeCannotBuildKeys, codeBadGeometry:
 		return "an index of the collection can't hold the document: " + e.Message
 	}

@@ -1,6 +1,7 @@
 package translator
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -59,7 +60,6 @@ func (g *Ingester) ingest(ctx context.Context, stream *mongo.ChangeStream) error
 
 // look reads the documents of what the stream said.
 func (g *Ingester) look(ctx context.Context, read <-chan events, to chan<- *history.Ingest) error {
-	follower := g.File.NewFollower()
 	for e := range read {
 		if len(e.hints) == 0 {
 			select {
@@ -69,7 +69,7 @@ func (g *Ingester) look(ctx context.Context, read <-chan events, to chan<- *hist
 				return ctx.Err()
 			}
 		}
-		err := readPieces(ctx, follower, e.hints, e.at, func(hints []history.Hint, docs *history.Documents, whole bool) error {
+		err := readPieces(ctx, g.follower, e.hints, e.at, func(hints []history.Hint, docs *history.Documents, whole bool) error {
 			in := &history.Ingest{Hints: hints, Documents: docs}
 			if whole {
 				in.Token, in.Owner = e.token, g.Owner
@@ -116,7 +116,7 @@ type reader struct {
 	hints       []history.Hint
 	open        string         // transaction that the last event belongs to
 	at          bson.Timestamp // of the last event
-	ended       bool           // by an invalidate event
+	ended       bson.Raw       // token of the invalidate event that ended the stream
 }
 
 // read reads the stream until it fails or ends.
@@ -151,7 +151,7 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream, to chan
 		g.events.Add(int64(n))
 		full := n >= g.StreamBatch || bytes >= nearlyFull
 		inside := r.open != "" && full && len(r.hints) < g.Transaction
-		if !inside && (len(r.hints) > 0 || time.Since(sent) > g.TokenHeartbeat || r.ended) {
+		if !inside && (len(r.hints) > 0 || time.Since(sent) > g.TokenHeartbeat || r.ended != nil) {
 			if err := send(); err != nil {
 				return err
 			}
@@ -171,9 +171,8 @@ func (r *reader) event(ctx context.Context, e bson.Raw) error {
 	if t, i, ok := e.Lookup("clusterTime").TimestampOK(); ok {
 		r.at = bson.Timestamp{T: t, I: i}
 	}
-	ns := e.Lookup("ns")
-	db, _ := ns.Document().Lookup("db").StringValueOK()
-	coll, _ := ns.Document().Lookup("coll").StringValueOK()
+	db, _ := e.Lookup("ns", "db").StringValueOK()
+	coll, _ := e.Lookup("ns", "coll").StringValueOK()
 	if db == r.g.Metadata && coll == "heads" {
 		if txn != "" {
 			// The bridge writes the head first, so what follows of this
@@ -191,7 +190,7 @@ func (r *reader) event(ctx context.Context, e bson.Raw) error {
 	case "drop", "rename", "dropDatabase":
 		return r.gone(ctx, kind, coll, e)
 	case "invalidate":
-		r.ended = true
+		r.ended = bytes.Clone(e.Lookup("_id").Document())
 		return nil
 	default:
 		return nil

@@ -27,6 +27,9 @@ const (
 	DefaultGuardGrace     = 30 * time.Second
 )
 
+// reopenPause is how long the stream stays closed when MongoDB has ended it.
+const reopenPause = 100 * time.Millisecond
+
 // Ingester reads the deployment's change stream while it holds the ingest
 // lease, and hands what it says to the history as hints.
 type Ingester struct {
@@ -60,6 +63,10 @@ type Ingester struct {
 	flying  atomic.Int64  // batches that are read and not committed
 	lost    bool          // the stored token leads nowhere; of the goroutine in Run
 	schema  chan struct{} // told when classes may have been added
+
+	// follower outlives a stream, so that the next one knows what came of it; of
+	// the goroutine in Run.
+	follower *history.Follower
 
 	mu    sync.Mutex
 	scans map[string]Progress // by class
@@ -127,15 +134,14 @@ func (g *Ingester) Run(ctx context.Context) error {
 			if time.Since(start) > time.Minute {
 				failures = 0
 			}
-			if errors.Is(err, errStreamEnded) {
-				continue
-			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
 		wait := g.Lease / 3
-		if err != nil {
+		if errors.Is(err, errStreamEnded) {
+			wait = reopenPause
+		} else if err != nil {
 			failures++
 			wait = min(wait, 100*time.Millisecond<<min(failures, 8))
 			if !errors.Is(err, history.ErrLeaseLost) {
@@ -164,6 +170,9 @@ func (g *Ingester) hold(ctx context.Context, token bson.Raw) error {
 	// Another node may have listed documents that this one has to strike off.
 	if err := g.File.ReloadUnsynced(ctx); err != nil {
 		return err
+	}
+	if g.follower == nil {
+		g.follower = g.File.NewFollower()
 	}
 	stream, err := g.open(ctx, token)
 	if err != nil {
@@ -253,6 +262,7 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 		{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
 			bson.D{{Key: "ns.db", Value: g.Database}},
 			bson.D{{Key: "ns.db", Value: g.Metadata}, {Key: "ns.coll", Value: "heads"}},
+			bson.D{{Key: "operationType", Value: "invalidate"}},
 		}}}}},
 		// Only what a hint needs: no event is ever too large.
 		{{Key: "$project", Value: bson.D{
