@@ -295,6 +295,12 @@ func TestMongoDBRights(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- n.ingester.Run(ingesting) }()
 	waitFor(t, "the database's stream is read", n.ingester.Running)
+	if _, err := oldestOperation(ctx, n.mongo); !errors.Is(err, errOplogUnknown) {
+		t.Errorf("without the right to ask, the oplog's oldest operation: %v, want errOplogUnknown", err)
+	}
+	if found := n.survey.look(ctx); !found.oldest.IsZero() {
+		t.Errorf("the survey found %+v", found)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

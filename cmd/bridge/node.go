@@ -38,6 +38,9 @@ type node struct {
 	redis    *session.RedisPresence // nil when the node is alone
 	presence session.Presence
 	store    *history.Store
+	file     *history.File
+	meters   *meters
+	survey   *survey
 	ingester *translator.Ingester
 	sessions *session.Server
 	login    *appservices.API
@@ -135,6 +138,7 @@ func (n *node) openSync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.meters = newMeters()
 	var ingester atomic.Pointer[translator.Ingester]
 	documents := n.mongo.Database(n.cfg.MongoDB.Database)
 	n.store, err = history.Open(ctx, history.Options{
@@ -149,6 +153,9 @@ func (n *node) openSync(ctx context.Context) error {
 		MaxOffline:      n.cfg.Sync.MaxOffline,
 		BatchEntries:    n.cfg.Sync.BatchChangesets,
 		HintWait:        n.cfg.Sync.HintWait,
+		OnBatch:         n.meters.onBatch,
+		OnRetry:         n.meters.onRetry,
+		OnDefect:        n.meters.onDefect,
 		OnCommit:        func(file string, _ uint64) { n.presence.Publish(file) },
 		OnSchema: func(string, *schema.Schema) {
 			if g := ingester.Load(); g != nil {
@@ -159,11 +166,11 @@ func (n *node) openSync(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open history: %w", err)
 	}
-	file, err := n.store.File(ctx, history.FlexibleFile)
-	if err != nil {
+	if n.file, err = n.store.File(ctx, history.FlexibleFile); err != nil {
 		return fmt.Errorf("open history: %w", err)
 	}
-	n.ingester = translator.NewIngester(n.mongo, documents.Name(), n.cfg.MongoDB.MetadataDatabase, n.store, file, n.name, n.logger)
+	n.survey = &survey{mongo: n.mongo, store: n.store, file: n.file, presence: n.presence, logger: n.logger}
+	n.ingester = translator.NewIngester(n.mongo, documents.Name(), n.cfg.MongoDB.MetadataDatabase, n.store, n.file, n.name, n.logger)
 	n.ingester.DatabaseOnly = n.cfg.MongoDB.Watch == config.WatchDatabase
 	n.ingester.GuardGrace = cmp.Or(n.cfg.Sync.GuardGrace, n.ingester.GuardGrace)
 	ingester.Store(n.ingester)
@@ -178,7 +185,7 @@ func mapping(cfg *config.Config) translator.Mapping {
 // openHTTP opens what answers requests.
 func (n *node) openHTTP(ctx context.Context) error {
 	checks := []admin.Check{admin.CheckFunc("mongodb", pingMongoDB(n.mongo)), admin.CheckFunc("ingest", n.checkIngest)}
-	var advisory []admin.Check
+	advisory := []admin.Check{admin.CheckFunc("held", n.survey.checkHolds), admin.CheckFunc("resume_token", n.survey.checkToken)}
 	if n.redis != nil {
 		advisory = append(advisory, admin.CheckFunc("redis", n.checkRedis))
 	}
@@ -213,7 +220,7 @@ func (n *node) openHTTP(ctx context.Context) error {
 		Node:          n.name,
 		Logger:        n.logger,
 	})
-	if err := registry.Register(figures{n}); err != nil {
+	if err := errors.Join(registry.Register(figures{n}), n.meters.register(registry)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if n.redis != nil {

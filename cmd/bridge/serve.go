@@ -87,6 +87,10 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	defer stopIngest()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.ingester.Run(ingestCtx) })
+	group.Go(func() error {
+		n.survey.run(groupCtx)
+		return nil
+	})
 	for i, server := range servers {
 		tls := i == 0 && cfg.Listen.TLS.Enabled()
 		group.Go(func() error { return serveHTTP(server, listeners[i], cfg.Listen.TLS, tls) })
@@ -152,6 +156,7 @@ func serveHTTP(server *http.Server, l net.Listener, files config.TLS, tls bool) 
 func (n *node) shutDown(servers []*http.Server) {
 	n.logger.Info("shutting down")
 	n.admin.Drain()
+	n.store.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	var group errgroup.Group
