@@ -552,7 +552,10 @@ func (f *File) finish(w *work) {
 	for _, d := range w.defects {
 		f.store.opts.OnDefect(string(d.Kind))
 	}
-	w.batch.entries = len(w.entries)
+	w.batch.entries, w.batch.touched = len(w.entries), 0
+	for _, e := range w.entries {
+		w.batch.touched += len(e.Objects)
+	}
 	if len(w.entries) == 0 {
 		return
 	}

@@ -311,6 +311,7 @@ type batchState struct {
 	jobs    []*job
 	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
 	entries int                            // appended by the attempt that committed
+	touched int                            // objects that they are about, each counted anew
 }
 
 // jobError says that one job is at fault.

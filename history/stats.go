@@ -10,11 +10,12 @@ type Batch struct {
 	Bytes      int           // of those changesets, as uploaded
 	Hints      int           // at documents that somebody else may have written
 	Entries    int           // appended to the history
+	Objects    int           // that those are about, counted once an entry
 }
 
 // measure says what a batch held that was committed.
 func (b *batchState) measure(start time.Time) Batch {
-	out := Batch{Took: time.Since(start), Entries: b.entries}
+	out := Batch{Took: time.Since(start), Entries: b.entries, Objects: b.touched}
 	for _, j := range b.jobs {
 		switch {
 		case j.upload != nil:

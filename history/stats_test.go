@@ -61,7 +61,7 @@ func TestBatchesAreTold(t *testing.T) {
 	b := newBed(t, l.options)
 	d := b.device()
 	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
-	if got, want := l.last(t), (history.Batch{Uploads: 1, Changesets: 2, Bytes: 200, Entries: 2}); got != want {
+	if got, want := l.last(t), (history.Batch{Uploads: 1, Changesets: 2, Bytes: 200, Entries: 2, Objects: 1}); got != want {
 		t.Errorf("an upload:\n got %+v\nwant %+v", got, want)
 	}
 	if _, err := b.db.Collection("Dog").InsertOne(b.ctx, bson.D{{Key: "_id", Value: 2}, {Key: "age", Value: 3}}); err != nil {
@@ -71,7 +71,7 @@ func TestBatchesAreTold(t *testing.T) {
 	if err := b.file.Ingest(b.ctx, &history.Ingest{Hints: hints}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := l.last(t), (history.Batch{Hints: 2, Entries: 1}); got != want {
+	if got, want := l.last(t), (history.Batch{Hints: 2, Entries: 1, Objects: 1}); got != want {
 		t.Errorf("hints:\n got %+v\nwant %+v", got, want)
 	}
 
