@@ -33,27 +33,84 @@ func generate(rng *rand.Rand, n int, wild bool) (*script, error) {
 	for d := range g.devices {
 		s.operations = append(s.operations, g.subscribe(d+1, rng.IntN(3) > 0))
 	}
+	if rng.IntN(4) > 0 {
+		s.operations = append(s.operations, g.population(), meeting)
+	}
 	for len(s.operations) < n {
-		s.operations = append(s.operations, g.operation())
+		if rng.IntN(12) == 0 {
+			s.operations = append(s.operations, g.spell()...)
+		} else {
+			s.operations = append(s.operations, g.operation())
+		}
 	}
 	return s, nil
+}
+
+// population creates all objects.
+func (g *generator) population() operation {
+	o := operation{who: "device", which: 1, verb: "write", rest: "0"}
+	var edits []edit
+	for k := range thingKeys {
+		edits = append(edits, edit{verb: "create", ref: changeset.ObjectRef{Class: thing, Key: changeset.IntKey(int64(1 + k))}})
+	}
+	for _, k := range otherKeys {
+		edits = append(edits, edit{verb: "create", ref: changeset.ObjectRef{Class: other, Key: changeset.StringKey(k)}})
+	}
+	for range g.rng.IntN(8) {
+		edits = append(edits, g.editor.edit(g.shadow))
+	}
+	for _, e := range edits {
+		g.imagine(&e)
+		o.lines = append(o.lines, e.String())
+	}
+	return o
+}
+
+// meeting brings all devices that are on line together.
+var meeting = operation{who: "devices", verb: "meet"}
+
+// spell has several devices off line at a time, so that what they write is
+// concurrent.
+func (g *generator) spell() []operation {
+	out := []operation{meeting}
+	away := g.rng.Perm(g.devices)[:2+g.rng.IntN(g.devices-1)]
+	for _, d := range away {
+		out = append(out, operation{who: "device", which: d + 1, verb: "offline"})
+	}
+	for range 3 + g.rng.IntN(8) {
+		if g.rng.IntN(6) == 0 {
+			out = append(out, g.foreign())
+		} else {
+			out = append(out, g.write(1+pick(g.rng, away...)))
+		}
+	}
+	g.rng.Shuffle(len(away), func(i, j int) { away[i], away[j] = away[j], away[i] })
+	for _, d := range away {
+		out = append(out, operation{who: "device", which: d + 1, verb: "online"})
+		if g.rng.IntN(3) == 0 {
+			out = append(out, operation{who: "device", which: d + 1, verb: "upload"})
+		}
+	}
+	return out
 }
 
 func (g *generator) operation() operation {
 	d := 1 + g.rng.IntN(g.devices)
 	on := func(verb, rest string) operation { return operation{who: "device", which: d, verb: verb, rest: rest} }
 	switch p := g.rng.IntN(100); {
-	case p < 48:
+	case p < 50:
 		return g.write(d)
-	case p < 62:
+	case p < 63:
 		return g.foreign()
-	case p < 68:
+	case p < 67:
 		return on("upload", "")
-	case p < 74:
+	case p < 71:
 		return on("download", "")
-	case p < 78:
+	case p < 74:
+		return meeting
+	case p < 77:
 		return g.subscribe(d, false)
-	case p < 82:
+	case p < 80:
 		return on("offline", "")
 	case p < 86:
 		return on("online", "")

@@ -113,8 +113,10 @@ func (p *phone) write(at int64, edits []edit) {
 		for i := range edits {
 			before := tx.Len()
 			if edits[i].perform(tx) != nil || tx.Len() == before {
-				continue // it does not fit what is there
+				p.world.unfit++ // what is there
+				continue
 			}
+			p.world.fit++
 			w.account(&edits[i])
 		}
 		empty = tx.Len() == 0

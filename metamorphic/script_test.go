@@ -25,6 +25,7 @@ import (
 //	device 1 upload                         waits until all is acknowledged
 //	device 1 download                       waits until all has come
 //	device 1 node 2                         connects to that node from now on
+//	devices meet                            all that are on line upload, then download
 //	mongodb write                           in one transaction, if it is more than one
 //	  update Thing/1 {"$set":{"n":5}}
 //	mongodb settle                          waits until all foreign writes are ingested
@@ -41,6 +42,7 @@ type operation struct {
 
 var verbs = map[string][]string{
 	"device":  {"subscribe", "write", "offline", "online", "cut", "mute", "restart", "afresh", "upload", "download", "node"},
+	"devices": {"meet"},
 	"mongodb": {"write", "settle"},
 	"node":    {"restart", "kill"},
 	"history": {"trim"},
@@ -111,10 +113,10 @@ func (s *script) parseLine(line string) error {
 		return nil
 	}
 	who, rest, _ := strings.Cut(trimmed, " ")
-	var err error
-	if who == "devices" {
-		s.devices, err = strconv.Atoi(rest)
-		return err
+	n, err := strconv.Atoi(rest)
+	if who == "devices" && err == nil {
+		s.devices = n
+		return nil
 	}
 	o := operation{who: who}
 	if numbered(who) {

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { mongotest.Main(m) }
 // figures add up what runs came to.
 type figures struct {
 	runs, failed, withDefects, deaf, resets int
+	fit, unfit, entries                     int
 	took                                    time.Duration
 }
 
@@ -40,6 +41,9 @@ func (f *figures) add(o outcome) {
 	f.runs++
 	f.took += o.took
 	f.resets += o.resets
+	f.fit += o.fit
+	f.unfit += o.unfit
+	f.entries += o.entries
 	if o.failure != nil {
 		f.failed++
 	}
@@ -52,8 +56,9 @@ func (f *figures) add(o outcome) {
 }
 
 func (f *figures) String() string {
-	return fmt.Sprintf("%d runs, %d failed, %d met pairs that devices get wrong, %d had a device that could not integrate a download, %d client resets",
-		f.runs, f.failed, f.withDefects, f.deaf, f.resets)
+	return fmt.Sprintf("%d runs of %d edits (%d more made no sense) and %d history entries: %d failed, %d met pairs that devices get wrong, "+
+		"%d had a device that could not integrate a download, %d client resets",
+		f.runs, f.fit, f.unfit, f.entries, f.failed, f.withDefects, f.deaf, f.resets)
 }
 
 var databases atomic.Int64

@@ -42,6 +42,8 @@ type world struct {
 	epoch  int64    // ms, when the run began
 	wild   bool     // pairs that devices get wrong may occur
 
+	fit, unfit int // edits
+
 	receipts []int64 // made in MongoDB
 	added    int64   // to the Tally, in MongoDB
 	entries  map[author]int
@@ -74,6 +76,9 @@ func (w *world) node(number int) *node { return w.nodes[(number-1)%len(w.nodes)]
 // outcome is what a run came to.
 type outcome struct {
 	failure *failure
+	fit     int // edits that were made
+	unfit   int // edits that made no sense when their turn came
+	entries int // of the history
 	defects int // pairs met that devices merge wrongly
 	deaf    int // downloads that devices could not integrate
 	resets  int
@@ -171,7 +176,7 @@ func run(ctx context.Context, client *mongo.Client, database string, s *script, 
 	if w.failed() == nil {
 		w.quiesce()
 	}
-	out := outcome{defects: w.dep.defects.total()}
+	out := outcome{fit: w.fit, unfit: w.unfit, entries: int(w.seen), defects: w.dep.defects.total()}
 	for _, p := range append(w.phones, w.gone...) {
 		deaf, resets, worst := p.complaints()
 		out.deaf += deaf
@@ -193,6 +198,8 @@ func (w *world) perform(o *operation) error {
 	switch o.who {
 	case "device":
 		return w.performDevice(w.phones[o.which-1], o)
+	case "devices":
+		return w.meet()
 	case "node":
 		return w.restart((o.which-1)%len(w.nodes), o.verb == "restart")
 	case "history":
@@ -246,6 +253,22 @@ func (w *world) performDevice(p *phone, o *operation) error {
 		return w.await(p, p.realm.WaitUpload)
 	case "download":
 		return w.await(p, p.realm.WaitDownload)
+	}
+	return nil
+}
+
+// meet has the phones on line upload, and then download.
+func (w *world) meet() error {
+	for _, p := range w.phones {
+		if err := w.await(p, p.realm.WaitUpload); err != nil {
+			return err
+		}
+		p.note()
+	}
+	for _, p := range w.phones {
+		if err := w.await(p, p.realm.WaitDownload); err != nil {
+			return err
+		}
 	}
 	return nil
 }
