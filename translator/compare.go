@@ -30,13 +30,16 @@ type comparer struct {
 type scanned struct {
 	hints []history.Hint
 	docs  *history.Documents
-	last  bson.RawValue // end of the range; the zero value for the last one
-	whole bool          // the range ends with these hints
+	// Of the hints that end a range: its end, the zero value for the last one, and
+	// how many documents and object states it has.
+	whole bool
+	last  bson.RawValue
+	size  int
 }
 
 // compare looks at all of a class above an _id, in the order of _id across
 // types, and calls done after each range with its end (the zero value for the
-// last) and how many documents were looked at. The next range is read while one
+// last) and how many documents and object states it had. The next range is read while one
 // is committed.
 func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawValue, done func(last bson.RawValue, looked int) error) error {
 	id, err := r.identity(ctx, c)
@@ -50,21 +53,17 @@ func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawV
 		return r.readRanges(ctx, c, id, after, ranges)
 	})
 	group.Go(func() error {
-		looked := 0
 		for s := range ranges {
 			if len(s.hints) > 0 {
 				if err := r.file.Ingest(ctx, &history.Ingest{Hints: s.hints, Documents: s.docs}); err != nil {
 					return err
 				}
 			}
-			looked += len(s.hints)
-			if !s.whole {
-				continue
+			if s.whole {
+				if err := done(s.last, s.size); err != nil {
+					return err
+				}
 			}
-			if err := done(s.last, looked); err != nil {
-				return err
-			}
-			looked = 0
 		}
 		return nil
 	})
@@ -98,7 +97,7 @@ func (r *comparer) readRanges(ctx context.Context, c *schema.Class, id string, a
 				}
 			}
 			select {
-			case to <- scanned{hints, docs, last, whole}:
+			case to <- scanned{hints, docs, whole, last, len(keys)}:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -273,6 +272,21 @@ type losses struct{ gone, there, states int64 }
 
 // most reports whether it is more than half.
 func (l losses) most() bool { return 2*l.gone > l.gone+l.there }
+
+// askable reports whether an operator has to be asked before a class that nobody
+// is known to have dropped is compared: most of many objects would go, or all.
+func (l losses) askable() bool {
+	return l.most() && (l.there == 0 || l.gone >= guardedLosses)
+}
+
+// guardedLosses is the number of objects from which losing more than half of a
+// class is asked about.
+const guardedLosses = 100
+
+// reason is why the class is held, for people.
+func (l losses) reason() string {
+	return fmt.Sprintf("more than half of its %d objects have no document", l.states)
+}
 
 func (r *comparer) losses(ctx context.Context, c *schema.Class) (losses, error) {
 	var l losses

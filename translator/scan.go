@@ -3,7 +3,6 @@ package translator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -30,10 +29,6 @@ const (
 	firstScanPause = time.Second
 	maxScanPause   = time.Minute
 )
-
-// scanSaved is how often a running scan stores how far it has come. What lies in
-// between is looked at again after a stop, and found equal.
-const scanSaved = time.Second
 
 // Scans returns how far this node has come with scans, by class.
 func (g *Ingester) Scans() []Progress {
@@ -112,8 +107,8 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 		if err != nil {
 			return err
 		}
-		if lost.most() && (lost.there == 0 || lost.gone >= guardedLosses) {
-			return g.File.HoldErased(ctx, c.Name, fmt.Sprintf("more than half of its %d objects have no document", lost.states))
+		if lost.askable() {
+			return g.File.HoldErased(ctx, c.Name, lost.reason())
 		}
 		total, err := r.total(ctx, c)
 		if err != nil {
@@ -133,7 +128,7 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 		note()
 		if progress.Done {
 			progress.Required = requiredOf(s, c)
-		} else if time.Since(saved) < scanSaved {
+		} else if time.Since(saved) < g.ScanSaved {
 			return nil
 		}
 		saved = time.Now()
@@ -144,7 +139,3 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 	}
 	return err
 }
-
-// guardedLosses is the number of objects from which losing more than half of a
-// class is asked about. Fewer are, too, when none is left.
-const guardedLosses = 100

@@ -24,6 +24,7 @@ const (
 	DefaultTransaction    = 10_000           // documents of a foreign transaction that are kept together
 	DefaultTokenHeartbeat = 30 * time.Second // how often the token of a stream without news is stored
 	DefaultScanRange      = 1000             // documents looked at in one commit of a scan
+	DefaultScanSaved      = time.Second      // how often a running scan stores how far it has come
 	DefaultGuardGrace     = 30 * time.Second
 )
 
@@ -51,6 +52,7 @@ type Ingester struct {
 	Transaction    int
 	TokenHeartbeat time.Duration
 	ScanRange      int
+	ScanSaved      time.Duration // what lies in between is looked at again after a stop, and found equal
 
 	// GuardGrace is how long a class whose collection was dropped or emptied is
 	// held before its collection is looked at: a restore drops, creates, inserts.
@@ -77,7 +79,7 @@ func NewIngester(client *mongo.Client, database, metadata string, store *history
 	return &Ingester{
 		Client: client, Database: database, Metadata: metadata, Store: store, File: file, Owner: owner, Logger: log,
 		Lease: DefaultLease, StreamBatch: DefaultStreamBatch, Transaction: DefaultTransaction, TokenHeartbeat: DefaultTokenHeartbeat,
-		ScanRange: DefaultScanRange, GuardGrace: DefaultGuardGrace,
+		ScanRange: DefaultScanRange, ScanSaved: DefaultScanSaved, GuardGrace: DefaultGuardGrace,
 		schema: make(chan struct{}, 1), scans: map[string]Progress{},
 	}
 }
@@ -220,6 +222,10 @@ const (
 	codeFatalStream    = 280
 	codeInvalidToken   = 260
 	codeCappedPosition = 136
+	codeFailedToParse  = 9
+	codeOverflow       = 15
+	codeBadToken       = 40647
+	codeTokenVersion   = 50796
 )
 
 // open opens the stream at the token. Without one, or with one that MongoDB no
@@ -253,8 +259,15 @@ func (g *Ingester) open(ctx context.Context, token bson.Raw) (*mongo.ChangeStrea
 
 func isLost(err error) bool {
 	var se mongo.ServerError
-	return errors.As(err, &se) && (se.HasErrorCode(codeHistoryLost) || se.HasErrorCode(codeFatalStream) ||
-		se.HasErrorCode(codeInvalidToken) || se.HasErrorCode(codeCappedPosition))
+	if !errors.As(err, &se) {
+		return false
+	}
+	for _, code := range []int{codeHistoryLost, codeFatalStream, codeInvalidToken, codeCappedPosition, codeFailedToParse, codeOverflow, codeBadToken, codeTokenVersion} {
+		if se.HasErrorCode(code) {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStream, error) {
