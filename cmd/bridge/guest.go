@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -69,6 +70,7 @@ type guest struct {
 	documents *mongo.Database
 	store     *history.Store
 	file      *history.File
+	changed   atomic.Int64 // objects that this process's commits were about
 }
 
 // open opens what the command's flags name.
@@ -97,9 +99,10 @@ func (d *deployment) open(c *cobra.Command) (_ *guest, err error) {
 		DriverName: driverName(cfg.App.ID),
 		Database:   cfg.MongoDB.MetadataDatabase,
 		Mirror:     translator.NewMirror(g.documents, mapping(cfg)),
-		Logger:     newLogger(config.Log{Level: "warn", Format: "text"}, c.ErrOrStderr()),
+		Logger:     newLogger(config.Log{Level: "error", Format: "text"}, c.ErrOrStderr()), // warnings are what commands tell themselves,
 		Schema:     classes,
 		Guest:      true,
+		OnBatch:    func(b history.Batch) { g.changed.Add(int64(b.Objects)) },
 	})
 	if err == nil {
 		g.file, err = g.store.File(ctx, history.FlexibleFile)
@@ -126,17 +129,28 @@ func (g *guest) close() {
 	}
 }
 
-// class returns the class of that name, which has documents of its own.
-func (g *guest) class(name string) (*schema.Class, error) {
+// classes are the names of the classes that have collections, sorted.
+func (g *guest) classes() []string {
 	s := g.file.Schema()
+	var out []string
+	for _, name := range s.ClassNames() {
+		if s.Class(name).Kind != changeset.Embedded {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// class returns the class of that name, or whose collection has it.
+func (g *guest) class(name string) (*schema.Class, error) {
+	s, names := g.file.Schema(), g.classes()
 	c := s.Class(name)
 	if c != nil && c.Kind != changeset.Embedded {
 		return c, nil
 	}
-	var names []string
-	for _, n := range s.ClassNames() {
-		if s.Class(n).Kind != changeset.Embedded {
-			names = append(names, n)
+	for _, n := range names {
+		if s.Class(n).CollectionName() == name {
+			return s.Class(n), nil
 		}
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/translator"
 )
 
 // historyWindow is how many entries are read at a time, from the newest back.
@@ -40,8 +41,9 @@ func newHistory() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			f.class = class.Name
 			if key != "" {
-				k, err := parseKey(class, key)
+				k, err := translator.ParseKey(class, key)
 				if err != nil {
 					return err
 				}

@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newDev(), newDemo(), newCheck(), newUnsynced(), newVerify(), newSchemaCommand(), newHistory(), newChangeset(), newVersion())
+	root.AddCommand(newServe(), newDev(), newDemo(), newCheck(), newUnsynced(), newResync(), newVerify(), newSchemaCommand(), newHistory(), newChangeset(), newVersion())
 	return root
 }
 

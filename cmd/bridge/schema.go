@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-
-	"github.com/isthmus-sync/isthmus/changeset"
 )
 
 func newSchemaCommand() *cobra.Command {
@@ -46,16 +44,13 @@ func newSchemaCommand() *cobra.Command {
 func (g *guest) schemaFiles(args []string) (classes []string, texts [][]byte, err error) {
 	s := g.file.Schema()
 	if len(args) > 0 {
-		if _, err := g.class(args[0]); err != nil {
+		c, err := g.class(args[0])
+		if err != nil {
 			return nil, nil, err
 		}
-		classes = args
+		classes = []string{c.Name}
 	} else {
-		for _, name := range s.ClassNames() {
-			if s.Class(name).Kind != changeset.Embedded {
-				classes = append(classes, name)
-			}
-		}
+		classes = g.classes()
 	}
 	if len(classes) == 0 {
 		return nil, nil, errors.New("there is no class yet: no device has brought one, and schema.files names none")

@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/config"
 	"github.com/isthmus-sync/isthmus/device"
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/translator"
@@ -65,6 +67,73 @@ func TestUnsynced(t *testing.T) {
 	}
 	waitFor(t, "it is mended", func() bool { return strings.Contains(s.run(0, "unsynced"), "in sync") })
 	s.waitDog(1, "Rex")
+}
+
+// Documents that changed while no bridge ran are compared on demand.
+func TestResync(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "resync-abcde", 3)
+	if err := s.bridge.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for key := range 3 {
+		s.set(key+1, bson.D{{Key: "name", Value: "Rex"}})
+	}
+	wantText(t, s.run(0, "resync", "Dog", "2"), "Dog: looked at, 1 object made what its document holds.\n")
+	wantText(t, s.run(0, "resync", "Dog", "2"), "Dog: looked at, none differed.\n")
+	s.set(3, bson.D{{Key: "age", Value: "three"}})
+	wantText(t, s.run(0, "resync"), "Dog: 3 documents compared, 1 object made what its document holds; 1 document can't be synced (see bridge unsynced Dog).\n")
+	s.set(3, bson.D{{Key: "age", Value: 4}})
+	wantText(t, s.run(0, "resync", "Dog"), "Dog: 3 documents compared, 1 object made what its document holds.\n")
+	wantText(t, s.run(0, "verify"), "agree")
+
+	wantText(t, s.run(exitFailure, "resync", "Cat"), `there is no class "Cat"; there are: Dog`)
+	wantText(t, s.run(exitFailure, "resync", "Dog", "two"), `"two" is no _id of Dog`)
+	wantText(t, s.run(exitUsage, "resync", "--accept-erase"), "--accept-erase goes with a CLASS")
+}
+
+// A dropped collection empties no device until an operator says so.
+func TestResyncAcceptErase(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "erase-abcde", 2, func(c *config.Config) { c.Sync.GuardGrace = 200 * time.Millisecond })
+	s.waitMetric("bridge_ingest_running", 1)
+	if err := s.db.Collection("Dog").Drop(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.waitMetric(`bridge_class_held{asks="true",class="Dog"}`, 1)
+	for _, args := range [][]string{{"resync"}, {"resync", "Dog"}, {"resync", "Dog", "1"}} {
+		wantText(t, s.run(exitFailure, args...), "Dog is held since ", ": collection Dog was dropped.\n    Devices keep its objects, their uploads to it wait.\n",
+			"Most of its objects have no document any more: restore the collection, or say that this is meant by: bridge resync Dog --accept-erase.\n")
+	}
+	if n := len(s.realm.Objects("Dog")); n != 2 {
+		t.Errorf("the device has %d dogs", n)
+	}
+	wantText(t, s.run(0, "resync", "Dog", "--accept-erase"), "Dog is released: it had 2 objects and has 0.\n")
+	if err := s.realm.WaitFor(s.ctx, func() bool { return len(s.realm.Objects("Dog")) == 0 }); err != nil {
+		t.Error(err)
+	}
+	wantText(t, s.run(0, "resync"), "Dog: 0 documents compared, none differed.\n")
+}
+
+// Where no bridge runs, the next one does what was accepted.
+func TestResyncAcceptEraseLater(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "later-abcde", 2)
+	if err := s.bridge.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Collection("Dog").Drop(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, s.run(exitFailure, "resync"), "Dog is not compared: more than half of its 2 objects have no document.\n    Restore the collection, or ", "bridge resync Dog --accept-erase")
+	said := make(chan string, 1)
+	go func() { said <- s.run(0, "resync", "Dog", "--accept-erase") }()
+	waitFor(t, "it is accepted", func() bool {
+		n, err := s.db.Client().Database("__bridge_"+s.app).Collection("holds").CountDocuments(s.ctx, bson.D{{Key: "accepted", Value: true}})
+		return err == nil && n == 1
+	})
+	s.bridge = start(t, s.bridge.cfg)
+	wantText(t, <-said, "No bridge reads the change stream at the moment. The next one that runs compares Dog;\n", "Dog is released: it had 2 objects and has 0.\n")
 }
 
 // What was tampered with while no bridge ran is found, and repaired on the
@@ -199,7 +268,7 @@ func TestHistoryCommand(t *testing.T) {
 	}
 	wantText(t, s.run(0, "history", "--class", "Dog", "--key", "77"), "There is nothing of that in the history.\n")
 	wantText(t, s.run(exitUsage, "history", "--key", "2"), "--key goes with --class")
-	wantText(t, s.run(exitFailure, "history", "--class", "Dog", "--key", "two"), `"two" is no key of class Dog`)
+	wantText(t, s.run(exitFailure, "history", "--class", "Dog", "--key", "two"), `"two" is no _id of Dog`)
 }
 
 // A command leaves no trace where no bridge ever was.

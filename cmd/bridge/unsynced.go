@@ -45,12 +45,13 @@ func newUnsynced() *cobra.Command {
 
 // ofClass keeps the documents of one class.
 func (g *guest) ofClass(docs []history.UnsyncedDocument, name string) ([]history.UnsyncedDocument, error) {
-	if _, err := g.class(name); err != nil {
+	c, err := g.class(name)
+	if err != nil {
 		return nil, err
 	}
 	var out []history.UnsyncedDocument
 	for _, d := range docs {
-		if d.Class == name {
+		if d.Class == c.Name {
 			out = append(out, d)
 		}
 	}
