@@ -157,16 +157,29 @@ func (g *generator) subscribe(d int, all bool) operation {
 
 // write makes a transaction of a device's. Clocks differ and tie; in lists with
 // what devices get wrong they also go back.
-func (g *generator) write(d int) operation {
+func (g *generator) write(d int) operation { return g.writeOn(d, g.shadow) }
+
+// tick is a time of a device's clock; 0 stands for MongoDB's.
+func (g *generator) tick(d int) int64 {
 	g.now += int64(g.rng.IntN(2) * g.rng.IntN(20))
+	if d == 0 {
+		return g.now
+	}
 	at := g.now - int64(g.rng.IntN(5))
 	if !g.editor.wild || g.rng.IntN(4) > 0 {
 		at = max(at, g.clocks[d-1])
 	}
 	g.clocks[d-1] = at
-	o := operation{who: "device", which: d, verb: "write", rest: fmt.Sprint(at)}
-	for _, e := range g.editor.edits(g.shadow) {
-		g.imagine(&e)
+	return at
+}
+
+// writeOn is write, having looked at a file.
+func (g *generator) writeOn(d int, f *device.File) operation {
+	o := operation{who: "device", which: d, verb: "write", rest: fmt.Sprint(g.tick(d))}
+	for _, e := range g.editor.edits(f) {
+		if f == g.shadow {
+			g.imagine(&e)
+		}
 		o.lines = append(o.lines, e.String())
 	}
 	switch g.rng.IntN(6) {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/device"
 	"github.com/isthmus-sync/isthmus/object"
 	"github.com/isthmus-sync/isthmus/query"
 	"github.com/isthmus-sync/isthmus/translator"
@@ -172,21 +173,32 @@ func (w *world) verify(ctx context.Context, patience time.Duration) {
 
 // compare looks whether a phone holds its view of the states.
 func (w *world) compare(p *phone, s states) {
-	_, body := p.realm.ActiveQuery()
-	view, err := viewOf(body)
+	wrong, err := lacks(p.realm.File, s)
 	if err != nil {
 		w.fail("error", "device %d: %v", p.number, err)
 		return
 	}
+	if len(wrong) > 0 {
+		w.fail("diverged", "device %d (%s): to be what the server holds it lacks\n%s", p.number, p.position(), strings.Join(wrong, "\n"))
+	}
+}
+
+// lacks compares what a device holds with its view of the states.
+func lacks(f *device.File, s states) ([]string, error) {
+	_, body := f.ActiveQuery()
+	v, err := viewOf(body)
+	if err != nil {
+		return nil, err
+	}
 	var wrong []string
 	expected := states{}
 	for ref, o := range s {
-		if p := view[ref.Class]; p != nil && p.Match(ref.Key, o) {
+		if v.has(ref, o) {
 			expected[ref] = o
 		}
 	}
 	for _, name := range appSchema.ClassNames() {
-		for key, o := range p.realm.Objects(name) {
+		for key, o := range f.Objects(name) {
 			ref := changeset.ObjectRef{Class: name, Key: key}
 			if d := difference(ref, o, expected[ref]); d != "" {
 				wrong = append(wrong, d)
@@ -197,18 +209,24 @@ func (w *world) compare(p *phone, s states) {
 	for ref, o := range expected {
 		wrong = append(wrong, difference(ref, nil, o))
 	}
-	if len(wrong) > 0 {
-		w.fail("diverged", "device %d (%s): to be what the server holds it lacks\n%s", p.number, p.position(), strings.Join(wrong, "\n"))
-	}
+	return wrong, nil
+}
+
+// view is what a device sees, by class; of a nil one, nothing.
+type view map[string]*query.Predicate
+
+func (v view) has(ref changeset.ObjectRef, o *object.Object) bool {
+	p := v[ref.Class]
+	return o != nil && p != nil && p.Match(ref.Key, o)
 }
 
 // viewOf reads a subscription set.
-func viewOf(body string) (map[string]*query.Predicate, error) {
+func viewOf(body string) (view, error) {
 	texts, err := query.ParseBody([]byte(body))
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*query.Predicate{}
+	out := view{}
 	for class, text := range texts {
 		q, err := query.Parse(text)
 		if err != nil {

@@ -24,10 +24,12 @@ import (
 //	device 1 afresh                         another device takes its place
 //	device 1 upload                         waits until all is acknowledged
 //	device 1 download                       waits until all has come
+//	device 1 download 2                     of the model: two entries of the history
 //	device 1 node 2                         connects to that node from now on
 //	devices meet                            all that are on line upload, then download
 //	mongodb write                           in one transaction, if it is more than one
 //	  update Thing/1 {"$set":{"n":5}}
+//	mongodb edit 120                        of the model: edits, as devices make them
 //	mongodb settle                          waits until all foreign writes are ingested
 //	node 1 restart                          having told its devices
 //	node 1 kill                             without a word; it starts again
@@ -43,7 +45,7 @@ type operation struct {
 var verbs = map[string][]string{
 	"device":  {"subscribe", "write", "offline", "online", "cut", "mute", "restart", "afresh", "upload", "download", "node"},
 	"devices": {"meet"},
-	"mongodb": {"write", "settle"},
+	"mongodb": {"write", "edit", "settle"},
 	"node":    {"restart", "kill"},
 	"history": {"trim"},
 }
