@@ -99,7 +99,7 @@ func (d *deployment) open(c *cobra.Command) (_ *guest, err error) {
 		DriverName: driverName(cfg.App.ID),
 		Database:   cfg.MongoDB.MetadataDatabase,
 		Mirror:     translator.NewMirror(g.documents, mapping(cfg)),
-		Logger:     newLogger(config.Log{Level: "error", Format: "text"}, c.ErrOrStderr()), // warnings are what commands tell themselves,
+		Logger:     newLogger(config.Log{Level: "error", Format: "text"}, c.ErrOrStderr()), // warnings are told by the commands
 		Schema:     classes,
 		Guest:      true,
 		OnBatch:    func(b history.Batch) { g.changed.Add(int64(b.Objects)) },
