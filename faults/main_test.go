@@ -9,11 +9,9 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "seed of what is written and broken; 0 is a new one each time")
-	killsFlag  = flag.Int("kills", 5, "how often a bridge is killed in a test of that")
-	roundsFlag = flag.Int("rounds", 1, "how often the other faults are repeated")
-	pauseFlag  = flag.Duration("pause", 20*time.Second, "how long MongoDB stands still")
-	raceFlag   = flag.Bool("race-bridge", false, "build the bridge with the race detector")
+	seedFlag  = flag.Uint64("seed", 0, "seed of what is written and broken; 0 is a new one each time")
+	killsFlag = flag.Int("kills", 5, "how often a bridge is killed in a test of that")
+	raceFlag  = flag.Bool("race-bridge", false, "build the bridge with the race detector")
 )
 
 func TestMain(m *testing.M) { mongotest.Main(m) }

@@ -33,13 +33,12 @@ const quietPatience = 3 * time.Minute
 
 // plan says what a world consists of.
 type plan struct {
-	uri      string // of MongoDB; empty is the shared one
-	nodes    int
-	redis    string // address, "embedded" for one in each node, or empty
-	phones   int
-	writers  int
-	seed     uint64
-	database string
+	uri     string // of MongoDB; empty is the shared one
+	nodes   int
+	redis   string // address, "embedded" for one in each node, or empty
+	phones  int
+	writers int
+	seed    uint64
 }
 
 // world is bridges, devices and MongoDB writers, and the MongoDB they share.

@@ -177,14 +177,6 @@ func (ed *editor) embedded(e *edit, p *schema.Property, o *object.Object) {
 	ed.property(e, inner, o.Get(inner))
 }
 
-// element is the property as which the elements of a collection are treated.
-func element(p *schema.Property) *schema.Property {
-	if p.Type == changeset.Mixed {
-		return schema.MixedElement
-	}
-	return p
-}
-
 func isInside(node object.Node) bool {
 	_, scalar := node.(changeset.Value)
 	return node != nil && !scalar
