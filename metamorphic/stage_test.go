@@ -89,7 +89,7 @@ func (st *stage) upload(a *actor) error {
 		pending, snapshot := f.NextQuery(c.lastQuery)
 		if pending != nil && c.uploaded.Client >= snapshot {
 			c.lastQuery, c.pending = pending.Version, pending
-			return nil // what follows waits for the bootstrap
+			continue
 		}
 		target := f.Version()
 		if pending != nil {
@@ -113,12 +113,18 @@ func (st *stage) download(a *actor, n int) error {
 		return nil
 	}
 	err := st.model.download(a.client, a.file, n)
-	if v, deaf := asViolation(err); deaf && st.wild {
+	if v, deaf := asViolation(err); deaf {
+		if !st.wild {
+			return &failure{"deaf", v.Error()}
+		}
 		st.deaf++
-		a.failed = true
-		return nil
-	} else if deaf {
-		return &failure{"deaf", v.Error()}
+		if err = st.again(a); err != nil {
+			return err
+		}
+		n = 1 << 30
+		if err = st.model.download(a.client, a.file, n); err != nil {
+			return &failure{"deaf", err.Error()}
+		}
 	}
 	if err != nil {
 		return err
@@ -127,6 +133,15 @@ func (st *stage) download(a *actor, n int) error {
 		a.file.Marked()
 	}
 	return nil
+}
+
+// again begins a session anew with a device that could not integrate a download:
+// first it uploads what it has, so that the server knows what it would get wrong.
+func (st *stage) again(a *actor) error {
+	if err := a.client.connect(a.file); err != nil {
+		return err
+	}
+	return st.upload(a)
 }
 
 func (st *stage) meet() error {
