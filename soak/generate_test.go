@@ -73,12 +73,19 @@ func (ed *editor) things() []string {
 	return allNames[thing][:3]
 }
 
+// oneThing is the name of a Thing to write to: often the first, so that changes
+// meet.
+func (ed *editor) oneThing() string {
+	all := ed.things()
+	return pick(ed.rng, append([]string{all[0], all[0]}, all...)...)
+}
+
 // one makes up an edit that fits the state.
 func (ed *editor) one(s state) *edit {
 	if ed.rng.IntN(8) == 0 {
 		return ed.small(s)
 	}
-	e := &edit{ref: ref{thing, pick(ed.rng, ed.things()...)}}
+	e := &edit{ref: ref{thing, ed.oneThing()}}
 	o := s[e.ref]
 	field := pick(ed.rng, ed.theme...)
 	switch {
@@ -257,7 +264,7 @@ func (ed *editor) list(e *edit, p *realmclient.Property, l *list, s state) {
 	switch op := ed.rng.IntN(12); {
 	case n == 0 || op < 4 && n < maxItems:
 		e.verb, e.path, e.value = "insert", append(e.path, ed.rng.IntN(n+1)), ed.item(p, s, len(e.path))
-	case op < 7:
+	case op < 6:
 		e.path = append(e.path, ed.rng.IntN(n))
 		if p.Type == "mixed" {
 			ed.assign(e, s)

@@ -110,8 +110,11 @@ func (f *foreign) do(ctx context.Context, db *mongo.Database, session int) error
 		}
 	}
 	path := pathText(f.path)
-	if _, atIndex := f.path[len(f.path)-1].(int); atIndex {
-		filter = append(filter, bson.E{Key: path, Value: bson.D{{Key: "$exists", Value: true}}})
+	for i := range f.path {
+		if _, atIndex := f.path[i].(int); atIndex {
+			// MongoDB would fill a list up with nulls.
+			filter = append(filter, bson.E{Key: pathText(f.path[:i+1]), Value: bson.D{{Key: "$exists", Value: true}}})
+		}
 	}
 	inItems := p
 	if f.verb == "push" || f.verb == "pull" {
@@ -135,7 +138,7 @@ func (f *foreign) do(ctx context.Context, db *mongo.Database, session int) error
 // foreign makes up a write of MongoDB's. What the server makes of it for devices
 // has none of the pairs that they get wrong, unless wild.
 func (ed *editor) foreign(s state) *foreign {
-	r := ref{thing, pick(ed.rng, ed.things()...)}
+	r := ref{thing, ed.oneThing()}
 	if ed.rng.IntN(6) == 0 {
 		r = ref{mark, pick(ed.rng, allNames[mark]...)}
 	}

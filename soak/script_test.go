@@ -120,7 +120,7 @@ func newScript(rng *rand.Rand, things []string) script {
 		first.lines = append(first.lines, fmt.Sprintf("create %s {}", ref{thing, name}))
 	}
 	s := script{first}
-	for range rng.IntN(4) {
+	for range 2 + rng.IntN(6) {
 		s = append(s, operation{who: "client", client: 1, verb: "write", seed: rng.Uint64()})
 	}
 	s = append(s, operation{who: "all", verb: "sync"})
