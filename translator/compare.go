@@ -39,13 +39,10 @@ type scanned struct {
 
 // compare looks at all of a class above an _id, in the order of _id across
 // types, and calls done after each range with its end (the zero value for the
-// last) and how many documents and object states it had. The next range is read while one
-// is committed.
-func (r *comparer) compare(ctx context.Context, c *schema.Class, after bson.RawValue, done func(last bson.RawValue, looked int) error) error {
-	id, err := r.identity(ctx, c)
-	if err != nil {
-		return err
-	}
+// last) and how many documents and object states it had. The next range is read
+// while one is committed. id is the identity of the collection, taken before it
+// was judged that comparing it erases nothing that nobody meant to erase.
+func (r *comparer) compare(ctx context.Context, c *schema.Class, id string, after bson.RawValue, done func(last bson.RawValue, looked int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	ranges := make(chan scanned, 1)
 	group.Go(func() error {
@@ -151,11 +148,6 @@ func readPieces(ctx context.Context, from documentReader, hints []history.Hint, 
 	fn func(hints []history.Hint, docs *history.Documents, whole bool) error) error {
 	for {
 		docs, rest, err := from.ReadDocuments(ctx, hints, at)
-		if errors.Is(err, history.ErrSnapshotGone) && at.T != 0 {
-			// Late by minutes. What the documents hold now is as true.
-			at = bson.Timestamp{}
-			continue
-		}
 		if err != nil {
 			return err
 		}

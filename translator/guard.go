@@ -86,6 +86,10 @@ func (g *Ingester) settleHolds(ctx context.Context) error {
 // an operator says so.
 func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, w *watched) error {
 	r := g.comparer()
+	id, err := r.identity(ctx, c)
+	if err != nil {
+		return err
+	}
 	if !h.Accepted && !h.Settling {
 		docs, err := r.count(ctx, c)
 		if err != nil {
@@ -118,6 +122,11 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 	if err := g.File.Prepare(ctx, c.Name); err != nil {
 		return err
 	}
+	if id == "" { // now there is one
+		if id, err = r.identity(ctx, c); err != nil {
+			return err
+		}
+	}
 	if err := g.File.BeginSettling(ctx, c.Name); err != nil {
 		return err
 	}
@@ -126,7 +135,7 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 		return err
 	}
 	p := Progress{Class: c.Name, Total: total}
-	err = r.compare(ctx, c, bson.RawValue{}, func(last bson.RawValue, looked int) error {
+	err = r.compare(ctx, c, id, bson.RawValue{}, func(last bson.RawValue, looked int) error {
 		p.Looked += int64(looked)
 		p.Total, p.Done = max(p.Total, p.Looked), last.Type == 0
 		g.noteScan(p)

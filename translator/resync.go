@@ -103,6 +103,10 @@ func (r *Resyncer) Class(ctx context.Context, name string, progress func(Progres
 		return err
 	}
 	cmp := r.comparer()
+	id, err := cmp.identity(ctx, c)
+	if err != nil {
+		return err
+	}
 	lost, err := cmp.losses(ctx, c)
 	if err != nil {
 		return err
@@ -121,7 +125,7 @@ func (r *Resyncer) Class(ctx context.Context, name string, progress func(Progres
 		}
 	}
 	tell()
-	err = cmp.compare(ctx, c, bson.RawValue{}, func(last bson.RawValue, looked int) error {
+	err = cmp.compare(ctx, c, id, bson.RawValue{}, func(last bson.RawValue, looked int) error {
 		p.Looked += int64(looked)
 		p.Total, p.Done = max(p.Total, p.Looked), last.Type == 0
 		tell()

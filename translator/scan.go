@@ -100,16 +100,20 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 		return nil // it is scanned when it is released
 	}
 	r := g.comparer()
+	id, err := r.identity(ctx, c)
+	if err != nil {
+		return err
+	}
+	// A device would lose what nobody meant to erase: the collection may have gone
+	// while nobody looked.
+	lost, err := r.losses(ctx, c)
+	if err != nil {
+		return err
+	}
+	if lost.askable() {
+		return g.File.HoldErased(ctx, c.Name, lost.reason())
+	}
 	if progress.Shape != shape {
-		// A device would lose what nobody meant to erase: the collection may have
-		// gone while nobody looked.
-		lost, err := r.losses(ctx, c)
-		if err != nil {
-			return err
-		}
-		if lost.askable() {
-			return g.File.HoldErased(ctx, c.Name, lost.reason())
-		}
 		total, err := r.total(ctx, c)
 		if err != nil {
 			return err
@@ -122,7 +126,7 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 	}
 	note()
 	saved := time.Now()
-	err = r.compare(ctx, c, progress.After, func(last bson.RawValue, looked int) error {
+	err = r.compare(ctx, c, id, progress.After, func(last bson.RawValue, looked int) error {
 		progress.Looked += int64(looked)
 		progress.After, progress.Done = last, last.Type == 0
 		note()
