@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -299,6 +300,16 @@ func (c *Client) lastSwitch() uint64 {
 		}
 	}
 	return uint64(c.switches[n-1].Version)
+}
+
+// switchedBetween reports whether the file's view was switched above a wire
+// version and up to another, as far as switches are remembered.
+func (c *Client) switchedBetween(after, to uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.switches, func(s switchDoc) bool {
+		return uint64(s.Version) > after && uint64(s.Version) <= to
+	})
 }
 
 // filter matches the client file while this Client is the one attached to it.

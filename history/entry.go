@@ -56,10 +56,13 @@ func (e *Entry) Encoded() []byte {
 
 // On returns the entry's instructions on one object, in order. They share
 // memory with the entry.
-func (e *Entry) On(ref changeset.ObjectRef) changeset.Changeset {
+func (e *Entry) On(ref changeset.ObjectRef) changeset.Changeset { return on(e.Changeset, ref) }
+
+// on returns the instructions on one object, in order.
+func on(cs changeset.Changeset, ref changeset.ObjectRef) changeset.Changeset {
 	var out changeset.Changeset
-	for i := range e.Changeset {
-		in := &e.Changeset[i]
+	for i := range cs {
+		in := &cs[i]
 		if !in.Op.IsSchema() && in.Object() == ref {
 			out = append(out, *in)
 		}

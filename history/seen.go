@@ -34,6 +34,7 @@ type objectSeen struct {
 type seen struct {
 	w       *work
 	client  *Client
+	base    uint64   // wire version
 	entries []*Entry // after the base
 	objects map[changeset.ObjectRef]objectSeen
 	closed  map[changeset.ObjectRef]bool // refused within the run
@@ -43,6 +44,9 @@ type seen struct {
 	// left: the run has moved the object out of the author's view, where its
 	// device loses it, and what it wrote to it later.
 	left map[changeset.ObjectRef]bool
+	// apart: the history on an object, as it looks on top of the run's parts on it
+	// that were taken apart.
+	apart map[changeset.ObjectRef][]*transform.Entry
 }
 
 func (s *seen) of(ref changeset.ObjectRef) objectSeen { return s.objects[ref] }
@@ -53,7 +57,8 @@ func (w *work) seenSince(u *uploadJob, run []UploadEntry) (*seen, error) {
 	base := run[0].Base
 	after := max(base, c.firstSwitch()) / Stride
 	s := &seen{
-		w: w, client: c, objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{},
+		w: w, client: c, base: base,
+		objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{}, apart: map[changeset.ObjectRef][]*transform.Entry{},
 		defective: map[changeset.ObjectRef]bool{}, left: map[changeset.ObjectRef]bool{},
 	}
 	if after < w.head {
@@ -135,29 +140,20 @@ func (s *seen) window(cw *clientWork) ([]*transform.Entry, []uint64) {
 		if e.Origin == s.client.ident.Ident || len(e.Changeset) == 0 {
 			continue
 		}
-		cs, ok := cw.reciprocals[e.Version]
-		if !ok {
-			if cs, ok = s.client.reciprocals[e.Version]; !ok {
-				cs = e.Changeset
-			}
-		}
-		window = append(window, &transform.Entry{Changeset: cs, Timestamp: e.Timestamp, Origin: e.Origin})
+		window = append(window, &transform.Entry{Changeset: s.reciprocal(cw, e), Timestamp: e.Timestamp, Origin: e.Origin})
 		versions = append(versions, e.Version)
 	}
 	return window, versions
 }
 
-// windowOn returns the part of the window that is about one object, untouched by
-// earlier uploads. It is for merging once, and thrown away.
-func (s *seen) windowOn(ref changeset.ObjectRef) []*transform.Entry {
-	var window []*transform.Entry
-	for _, e := range s.entries {
-		if e.Origin == s.client.ident.Ident {
-			continue
-		}
-		if cs := e.On(ref); len(cs) > 0 {
-			window = append(window, &transform.Entry{Changeset: cs, Timestamp: e.Timestamp, Origin: e.Origin})
-		}
+// reciprocal returns an entry as it looks on top of what the client file uploaded
+// before.
+func (s *seen) reciprocal(cw *clientWork, e *Entry) changeset.Changeset {
+	if cs, ok := cw.reciprocals[e.Version]; ok {
+		return cs
 	}
-	return window
+	if cs, ok := s.client.reciprocals[e.Version]; ok {
+		return cs
+	}
+	return e.Changeset
 }

@@ -154,14 +154,14 @@ func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
 		}
 	}
 	for i := range run {
-		w.takeChangeset(u, s, &run[i], incoming[i].Changeset, apart[i])
+		w.takeChangeset(u, cw, s, &run[i], incoming[i].Changeset, apart[i])
 	}
 	return nil
 }
 
 // takeChangeset judges a merged changeset object by object, applies what stands,
 // and appends the entry. apart holds its instructions that were not merged.
-func (w *work) takeChangeset(u *uploadJob, s *seen, up *UploadEntry, merged, apart changeset.Changeset) {
+func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEntry, merged, apart changeset.Changeset) {
 	e := &Entry{
 		Origin: u.client.ident.Ident, User: u.client.user,
 		ClientVersion: up.ClientVersion, Base: up.Base, Timestamp: up.Timestamp,
@@ -191,7 +191,7 @@ func (w *work) takeChangeset(u *uploadJob, s *seen, up *UploadEntry, merged, apa
 	}
 	clear(w.rewritten)
 	for _, part := range split(apart) {
-		t, instructions := w.takeApart(u, s, up, part)
+		t, instructions := w.takeApart(u, cw, s, up, part)
 		e.Objects = append(e.Objects, t)
 		e.Changeset = append(e.Changeset, instructions...)
 	}
@@ -277,39 +277,6 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 		s.left[p.ref] = true
 	}
 	return w.move(o, after, instructions, Touched{Refresh: refresh}), true
-}
-
-// takeApart handles a part of an upload on an object that was erased or
-// refreshed for its author after the base. It returns what others get to see of it.
-func (w *work) takeApart(u *uploadJob, s *seen, up *UploadEntry, p part) (Touched, changeset.Changeset) {
-	o := w.objects[p.ref]
-	if s.of(p.ref).standing == shut || s.closed[p.ref] {
-		// The author has been told. Should the part erase the object, the device
-		// may have kept its own erasure, so it needs the object once more.
-		return w.touched(o, o.now, Touched{Refresh: p.erases()}), nil
-	}
-	if reason := w.judge(u, s, o, &p); reason != "" {
-		s.closed[p.ref] = true
-		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason}), nil
-	}
-	incoming := &transform.Entry{Changeset: p.instructions, Timestamp: up.Timestamp, Origin: u.client.ident.Ident}
-	err := transform.Merge(s.windowOn(p.ref), []*transform.Entry{incoming}, transform.ServerRules)
-	var after *object.Object
-	var rewritten changeset.Changeset
-	if err == nil {
-		after, rewritten, err = w.apply(o, incoming.Changeset)
-	}
-	if err != nil {
-		// It was made on a copy that is gone; nothing of it can be kept.
-		return w.touched(o, o.now, Touched{Refresh: true}), nil
-	}
-	// Not the difference that they make: an increment must not become a value,
-	// which would beat what others add meanwhile.
-	instructions := incoming.Changeset
-	if rewritten != nil {
-		instructions = rewritten
-	}
-	return w.move(o, after, instructions, Touched{Refresh: true}), instructions
 }
 
 // apply applies instructions to an object, without changing it. rewritten, when
