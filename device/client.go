@@ -199,6 +199,7 @@ type owner interface {
 	notify()                               // something has changed
 	addError(err error)                    // the app is to be told
 	fail(err error)                        // the session is inactive
+	hears()                                // the session, which was deaf, begins anew
 	downloadCompleted(s *session)          // the newest MARK is answered
 	resetRequired(s *session, cause error) // the server wants a client reset
 	restart(s *session)                    // another session is to take over

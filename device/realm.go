@@ -184,6 +184,13 @@ func (r *Realm) fail(err error) {
 	r.notify()
 }
 
+// hears ends the failure of a session that was deaf.
+func (r *Realm) hears() {
+	r.mu.Lock()
+	r.failure = nil
+	r.mu.Unlock()
+}
+
 // downloadCompleted notes that all downloads asked for so far have completed.
 func (r *Realm) downloadCompleted(s *session) {
 	r.mu.Lock()

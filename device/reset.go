@@ -112,6 +112,7 @@ func (d *freshDownload) notify()                               { d.update(func()
 func (d *freshDownload) downloadCompleted(*session)            { d.update(func() { d.marks++ }) }
 func (d *freshDownload) addError(err error)                    { d.fail(err) }
 func (d *freshDownload) fail(err error)                        { d.update(func() { d.failure = err }) }
+func (d *freshDownload) hears()                                {}
 func (d *freshDownload) resetRequired(_ *session, cause error) { d.fail(cause) }
 func (d *freshDownload) restart(*session)                      {} // it goes on as it is
 

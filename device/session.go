@@ -78,6 +78,9 @@ func (s *session) connected(fast bool) {
 
 // bind makes the session begin with BIND.
 func (s *session) bind() {
+	if s.deaf != nil {
+		s.owner.hears()
+	}
 	s.bound, s.identified, s.unbound = false, false, false
 	s.errored, s.retry, s.hurry = false, false, false
 	s.deaf, s.deafSaid, s.batchOpen = nil, false, false

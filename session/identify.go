@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/protocol"
@@ -64,6 +65,9 @@ func (s *session) takeIdent(m *protocol.ClientIdent) error {
 	s.start(m)
 	if err := s.startView(m); err != nil {
 		return err
+	}
+	if s.over.retried && !s.fresh {
+		s.over.waits, s.over.until = true, time.Now().Add(uploadPatience)
 	}
 	s.conn.server.watch(s.file)
 	s.state = stateActive

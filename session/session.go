@@ -54,6 +54,7 @@ type session struct {
 	newestQuery   int64 // highest version received
 	resolved      int64 // every version up to it was served, refused or passed over
 
+	over       startOver
 	marks      []mark
 	newestMark int64
 	uploads    uploads
@@ -112,6 +113,7 @@ func (s *session) awaitBefore() error {
 		return errGone
 	}
 	failed := s.before.state == stateFailed
+	s.over.retried = s.before.over.failed
 	s.before = nil
 	if !failed {
 		return &connectionError{protocol.ReuseOfSessionIdent, fmt.Sprintf("session %d has ended without an error", s.ident)}
@@ -129,6 +131,11 @@ func (s *session) turn() (busy bool, err error) {
 	}
 	if err := s.uploads.failure(); err != nil {
 		return false, err
+	}
+	if s.over.waits {
+		if waits, err := s.awaitUploads(); err != nil || waits {
+			return false, err
+		}
 	}
 	more, err := s.download()
 	if err != nil {
@@ -148,7 +155,11 @@ func (s *session) turn() (busy bool, err error) {
 func (s *session) wait() bool {
 	var changed <-chan struct{}
 	var quiet <-chan time.Time
-	if s.state == stateActive {
+	if s.state == stateActive && s.over.waits {
+		t := time.NewTimer(time.Until(s.over.until))
+		defer t.Stop()
+		quiet = t.C
+	} else if s.state == stateActive {
 		changed = s.file.Changed()
 		if head, _ := s.file.Head(); head > s.cursor/history.Stride {
 			return s.ctx.Err() == nil
@@ -250,14 +261,6 @@ func (s *session) takeUnbind(m *protocol.Unbind) error {
 
 // errUnbound ends a session that had got an error and is now unbound.
 var errUnbound = errors.New("unbound after an error")
-
-// takeClientError answers a client that could not integrate what it was sent.
-// It is deaf from now on, so it has to start over. Its text is a report of a
-// defect of this server.
-func (s *session) takeClientError(m *protocol.ClientError) error {
-	s.log.Error("client could not integrate a download", "code", int(m.Code), "client_error", m.Message, "cursor", s.cursor)
-	return refuse(protocol.BadClientFile, "client could not integrate what it downloaded: %s", m.Message)
-}
 
 // send writes a message of the session.
 func (s *session) send(m protocol.Message) error { return s.conn.send(m) }

@@ -67,7 +67,8 @@ func TestBadInputDisturbsNobodyElse(t *testing.T) {
 		{"undecodable changeset", "upload 1 0 13 0 9 0 0\n9 0 1 0 3 \xff\xff\xff", protocol.BadChangeset},
 		{"another's changeset", "upload 1 0 10 0 9 0 0\n9 0 1 4 0 ", protocol.BadOriginFileIdent},
 		{"from the future", "upload 1 0 0 0 9 99999999 0\n", protocol.BadServerVersion},
-		{"client could not integrate", "json_error 212 18 1\n" + `{"message":"oops"}`, protocol.BadClientFile},
+		{"client could not integrate", "json_error 212 18 1\n" + `{"message":"oops"}`, protocol.SessionClosed},
+		{"client could not store", "json_error 112 18 1\n" + `{"message":"oops"}`, protocol.BadClientFile},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := r.dial("ann")
@@ -376,7 +377,7 @@ func TestEveryVersion(t *testing.T) {
 					p.subscribe(`{"Dog":"(TRUEPREDICATE)"}`)
 				}
 				p.awaitUpload(p.upload(newDog(1, 1, "Rex")))
-				w.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset})
+				w.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangesetSize})
 				if version >= 4 {
 					w.expectError(protocol.BadClientFile)
 				} else if e := expect[*protocol.Error](w); e.Code != protocol.BadClientFile {

@@ -200,7 +200,7 @@ func TestTrap7NothingFollowsASessionError(t *testing.T) {
 	w := r.dial("ann")
 	p := w.open(1)
 	p.subscribe(`{"Dog":"(TRUEPREDICATE)"}`)
-	p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset, Message: "could not"})
+	p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangesetSize, Message: "could not"})
 	p.expectError(protocol.BadClientFile)
 	// Traffic that was on its way, and history that moves on.
 	p.mark++

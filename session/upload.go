@@ -112,6 +112,7 @@ func (s *session) takeUpload(m *protocol.Upload, it *item) error {
 	s.last.locked = uint64(m.LockedServer)
 	size, memory, entries := it.size, it.memory, len(it.entries) > 0
 	it.memory = 0 // the upload has it now
+	s.over.uploaded = s.over.uploaded || entries
 	s.uploads.begin(size)
 	s.client.Upload(
 		&history.Upload{Progress: s.last.progress, Locked: s.last.locked, Entries: it.entries, View: s.uploadView()},
