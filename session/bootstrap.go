@@ -25,6 +25,13 @@ var errUnwanted = errors.New("bootstrap of an ended session")
 // messages of their own, come the objects of the snapshot that are only in the
 // new view, and erasures of those that are only in the old one.
 func (s *session) bootstrap(sub *subscription) error {
+	// What was uploaded before is in the snapshot or comes after the switch of
+	// views is on record: an upload in between would be merged as if the client
+	// were to keep it, which the bootstrap makes it throw away.
+	s.uploads.await()
+	if err := s.uploads.failure(); err != nil {
+		return err
+	}
 	sn, err := s.file.Snapshot(s.ctx)
 	if err != nil {
 		return err
