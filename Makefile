@@ -22,9 +22,10 @@ SESSIONS ?= 500
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bridge ./cmd/bridge
 
-# A bridge that an app can connect to, with its data in .cache/dev.
+# A bridge that an app can connect to, with its data in .cache/dev; on all
+# addresses, so that phones reach it: make run LISTEN=:9090
 run: build mongod
-	bin/bridge dev --data .cache/dev
+	bin/bridge dev --data .cache/dev $(if $(LISTEN),--listen $(LISTEN))
 
 # Two devices, a MongoDB writer, one device off line and back: in a terminal.
 demo: build mongod

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,9 @@ import (
 
 // defaultData is where dev keeps its MongoDB.
 const defaultData = ".bridge-dev"
+
+// slowStart is how long mongod may take to start without a word.
+const slowStart = 5 * time.Second
 
 // mongoEnv is the variable that overrides mongodb.uri.
 const mongoEnv = "BRIDGE_MONGODB_URI"
@@ -63,7 +67,17 @@ func dev(ctx context.Context, flags config.Flags, data string, stdout, stderr io
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	if own {
+		// Rather now than after the start of a MongoDB that is stopped again.
+		if l, err := listen(cfg.Listen.Addr); err != nil {
+			return fmt.Errorf("listen.addr: %w", err)
+		} else if err := l.Close(); err != nil {
+			return fmt.Errorf("listen.addr: %w", err)
+		}
+		slow := time.AfterFunc(slowStart, func() {
+			logger.Info("mongod has not started yet; should another bridge use the folder, stop that one, or name another folder with --data", "data", data)
+		})
 		server, err := mongod.Start(ctx, mongod.Options{Dir: filepath.Join(data, "mongodb")})
+		slow.Stop()
 		if ctx.Err() != nil && err != nil {
 			logger.Info("shut down before it served", "error", err)
 			return nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isthmus-sync/isthmus/config"
 	"github.com/isthmus-sync/isthmus/internal/mongod"
 )
 
@@ -171,6 +173,24 @@ func TestSecondSignal(t *testing.T) {
 	err = d.end(t)
 	if took := time.Since(began); err == nil || took > 5*time.Second {
 		t.Errorf("after the second signal: %v, after %s; want status 1 at once", err, took)
+	}
+}
+
+// An address that is taken is told before a MongoDB is started.
+func TestDevAddressTaken(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	data := filepath.Join(t.TempDir(), "data")
+	err = dev(t.Context(), config.Flags{Listen: l.Addr().String()}, data, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "is in use by another program") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("it made its data folder")
 	}
 }
 

@@ -119,11 +119,15 @@ func printHistory(w io.Writer, entries []*history.Entry, f historyFilter) error 
 			return err
 		}
 	}
-	if len(entries) == 0 {
-		_, err := fmt.Fprintln(w, "There is nothing of that in the history.")
-		return err
+	var err error
+	switch {
+	case len(entries) > 0:
+	case f == historyFilter{}:
+		_, err = fmt.Fprintln(w, "The history is empty.")
+	default:
+		_, err = fmt.Fprintln(w, "There is nothing of that in the history.")
 	}
-	return nil
+	return err
 }
 
 func printEntry(w io.Writer, e *history.Entry, f historyFilter) error {

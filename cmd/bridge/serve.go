@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	for _, w := range cfg.Warnings {
 		logger.Warn("configuration: "+w.Message, "place", w.Place.String(), "hint", w.Hint)
 	}
-	listener, err := net.Listen("tcp", cfg.Listen.Addr)
+	listener, err := listen(cfg.Listen.Addr)
 	if err != nil {
 		return fmt.Errorf("listen.addr: %w", err)
 	}
@@ -75,7 +76,7 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	servers := []*http.Server{n.httpServer(n.deviceRoutes())}
 	listeners := []net.Listener{listener}
 	if cfg.Admin.Addr != "" {
-		l, err := net.Listen("tcp", cfg.Admin.Addr)
+		l, err := listen(cfg.Admin.Addr)
 		if err != nil {
 			return fmt.Errorf("admin.addr: %w", err)
 		}
@@ -109,6 +110,15 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 		logger.Info("shut down")
 	}
 	return err
+}
+
+// listen listens on a TCP address.
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program\n    stop that one, or choose another address", addr)
+	}
+	return l, err
 }
 
 // deviceRoutes are what devices ask for, and what operators do unless that has
