@@ -32,6 +32,7 @@ type work struct {
 
 	head          uint64 // history version the attempt builds on
 	salt          uint64 // of this commit
+	moved         bool   // the head is: it was the newest
 	schema        *schema.Schema
 	queryable     queryable
 	schemaChanged bool
@@ -92,11 +93,12 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 	w := f.newWork(txn, b)
 	w.plain = ctx
 	if err := w.run(); err != nil {
+		err = w.reconsider(err)
 		abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		// Should it fail, the server ends the transaction by itself.
 		_ = session.AbortTransaction(abortCtx)
-		return w.reconsider(err)
+		return err
 	}
 	if err := f.commit(ctx, session, w); err != nil {
 		return err
@@ -108,17 +110,14 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 // reconsider returns why an attempt failed: not what it found fault with if
 // another node has moved the head. The transaction reads documents and states that
 // are newer than the history which the attempt knows, so an upload that fits them
-// may seem not to.
+// may seem not to. Only the transaction itself can tell: it sees commits that are
+// not yet read outside, since no majority has them.
 func (w *work) reconsider(err error) error {
-	if isTransient(err) || errors.Is(err, errHeadMoved) {
+	if w.moved || isTransient(err) || errors.Is(err, errHeadMoved) {
 		return err
 	}
-	h, readErr := w.f.readHead(w.plain)
-	switch {
-	case readErr != nil:
-		return readErr
-	case uint64(h.Version) != w.head:
-		return errHeadMoved
+	if moved := w.checkHead(); moved != nil {
+		return moved
 	}
 	return err
 }
@@ -385,6 +384,9 @@ func (w *work) write() error {
 // documents are what their states say is true of states as of this head.
 func (w *work) writeHead() error {
 	if len(w.entries) == 0 {
+		if len(w.order) == 0 {
+			return nil // it has looked at nothing
+		}
 		return w.checkHead()
 	}
 	res, err := w.f.store.heads.UpdateOne(w.ctx,
@@ -398,13 +400,11 @@ func (w *work) writeHead() error {
 	if res.MatchedCount == 0 {
 		return errHeadMoved
 	}
+	w.moved = true
 	return nil
 }
 
 func (w *work) checkHead() error {
-	if len(w.order) == 0 {
-		return nil // it looked at nothing
-	}
 	h, err := w.f.readHead(w.ctx)
 	if err == nil && uint64(h.Version) != w.head {
 		err = errHeadMoved
