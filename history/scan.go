@@ -136,9 +136,11 @@ func (f *File) StateKeys(ctx context.Context, class string, from, to bson.RawVal
 	return keys, nil
 }
 
-// CountStates returns about how many objects a class has.
+// CountStates returns how many objects a class has. MongoDB's estimate would not
+// do: it may be 0 for a while when it should not, and whether a comparison would
+// erase most of a class is judged by this number.
 func (f *File) CountStates(ctx context.Context, class string) (int64, error) {
-	n, err := f.store.states(class).EstimatedDocumentCount(ctx)
+	n, err := f.store.states(class).CountDocuments(ctx, bson.D{}, options.Count().SetHint(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return 0, fmt.Errorf("count states of %s: %w", class, err)
 	}
