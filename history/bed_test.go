@@ -32,7 +32,7 @@ type bed struct {
 
 func newBed(t testing.TB, change ...func(*history.Options)) *bed {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	b := &bed{t: t, ctx: ctx, db: mongotest.Database(t)}
 	b.open(change...)
