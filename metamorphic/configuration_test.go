@@ -22,6 +22,7 @@ type configuration struct {
 	wakeups      bool // nodes tell each other of commits
 	learn        bool // classes and queryable fields come from the devices
 	yieldBytes   int  // of devices
+	multiplex    bool // of devices
 	streamBatch  int32
 	scanRange    int
 }
@@ -46,6 +47,7 @@ func randomConfiguration(rng *rand.Rand) configuration {
 		wakeups:      rng.IntN(2) == 0,
 		learn:        rng.IntN(2) == 0,
 		yieldBytes:   pick(rng, 0, 1, 300),
+		multiplex:    rng.IntN(2) == 0,
 		streamBatch:  pick(rng, int32(1), 2, 1000),
 		scanRange:    pick(rng, 1, 3, 500),
 	}
@@ -54,7 +56,7 @@ func randomConfiguration(rng *rand.Rand) configuration {
 func pick[T any](rng *rand.Rand, choices ...T) T { return choices[rng.IntN(len(choices))] }
 
 func (c configuration) String() string {
-	return fmt.Sprintf("nodes=%d batch=%d cache=%d states=%d hint_wait=%v tail=%v quiet=%v wakeups=%v learn=%v yield=%d stream=%d scan=%d",
+	return fmt.Sprintf("nodes=%d batch=%d cache=%d states=%d hint_wait=%v tail=%v quiet=%v wakeups=%v learn=%v yield=%d multiplex=%v stream=%d scan=%d",
 		c.nodes, c.batchEntries, c.cacheBytes, c.cacheStates, c.hintWait, c.tailInterval, c.quietDelay,
-		c.wakeups, c.learn, c.yieldBytes, c.streamBatch, c.scanRange)
+		c.wakeups, c.learn, c.yieldBytes, c.multiplex, c.streamBatch, c.scanRange)
 }

@@ -30,6 +30,7 @@ import (
 //	remove Thing/1 l.0          a list element or a dictionary entry
 //	move Thing/1 l 0 2
 //	clear Thing/1 l
+//	fill Thing/1 bin 300000     as many bytes
 //	put Thing/1 s 17            into a set
 //	take Thing/1 s 17           out of a set
 //
@@ -47,7 +48,7 @@ type edit struct {
 // arguments is how many words follow the object in an edit of each verb.
 var arguments = map[string]int{
 	"create": 0, "delete": 0, "set": 2, "assign": 2, "default": 2, "add": 2, "insert": 2,
-	"remove": 1, "move": 3, "clear": 1, "put": 2, "take": 2,
+	"remove": 1, "move": 3, "clear": 1, "put": 2, "take": 2, "fill": 2,
 }
 
 func (e *edit) String() string {
@@ -194,6 +195,8 @@ func (e *edit) perform(tx *device.Tx) error {
 		return tx.Add(p, n.Num)
 	case "insert":
 		return tx.Insert(p, v)
+	case "fill":
+		return tx.Set(p, bytes.Repeat([]byte{byte(e.ref.Key.Int)}, int(v.(changeset.Value).Num)))
 	case "remove":
 		if node == nil {
 			return errUnfit

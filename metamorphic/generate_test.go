@@ -19,7 +19,7 @@ var families = [][]string{
 	{"n", "t", "c"}, {"n", "t", "c", ""}, {"b", "f", "x", "dec", "ts", "bin", "oid", "u"},
 	{"one", "far", ""}, {"l"}, {"ln"}, {"lt", "l", ""}, {"ll", ""}, {"lm"}, {"le"}, {"le", "e", ""},
 	{"s", "sn", "so"}, {"sl", ""}, {"sm"}, {"d"}, {"ds", "dl", ""}, {"dm"}, {"m"}, {"m", "lm", "dm"}, {"e"}, {"e", "m", ""},
-	{"n", "l", "s", "d", "m", ""}, {"n", "t", "l", "le", "dm", "m", "e", "sl", "ll", ""},
+	{later, "n", ""}, {"n", "l", "s", "d", "m", ""}, {"n", "t", "l", "le", "dm", "m", "e", "sl", "ll", ""},
 }
 
 // wildFamilies have pairs that devices get wrong in whatever is done to them.

@@ -54,6 +54,7 @@ func (e *modelEntry) on(ref changeset.ObjectRef) changeset.Changeset {
 // model is the server.
 type model struct {
 	rules   transform.Rules
+	wild    bool // pairs that devices get wrong may occur
 	objects states
 	history []*modelEntry // of versions 1, 2, …
 	clients []*modelClient
@@ -62,7 +63,9 @@ type model struct {
 	unmerged int
 }
 
-func newModel() *model { return &model{rules: transform.ServerRules, objects: states{}} }
+func newModel(wild bool) *model {
+	return &model{rules: transform.ServerRules, wild: wild, objects: states{}}
+}
 
 func (m *model) head() uint64 { return uint64(len(m.history)) }
 
@@ -331,7 +334,7 @@ func (r *modelRun) stand(e *modelEntry, cs changeset.Changeset) error {
 			e.objects = append(e.objects, modelTouch{ref: ref, before: now, after: now, refresh: true, refused: true})
 			continue
 		}
-		after, instructions, err := modelApply(ref, now, parts[ref], false)
+		after, instructions, err := modelApply(ref, now, parts[ref], r.m.wild)
 		if errors.Is(err, errPrior) {
 			return &failure{"corrupt", fmt.Sprintf("file %d: %v", r.c.ident, err)}
 		}
@@ -414,36 +417,12 @@ func (m *model) put(e *modelEntry, t modelTouch, instructions changeset.Changese
 // instruction says. Nobody minds, until it is merged with something.
 var errPrior = errors.New("the list has another length")
 
-// listAt returns the list in which an instruction sets an element, nil if there is
-// none or it does no such thing.
-func listAt(class *schema.Class, o *object.Object, in *changeset.Instruction) *object.List {
-	if o == nil || in.Op != changeset.OpUpdate || !in.Path.EndsInIndex() {
-		return nil
+// listLength is the length of the list in which an Update sets an element.
+func listLength(class *schema.Class, now *object.Object, in *changeset.Instruction) (uint32, bool) {
+	if now == nil || in.Op != changeset.OpUpdate {
+		return 0, false
 	}
-	p := class.Properties[in.Field]
-	node := o.Get(p)
-	for _, step := range in.Path[:len(in.Path)-1] {
-		switch n := node.(type) {
-		case *object.List:
-			if !step.IsIndex || int(step.Index) >= len(n.Items) {
-				return nil
-			}
-			node = n.Items[step.Index]
-		case *object.Dictionary:
-			node = n.Entries[step.Name]
-		case *object.Object:
-			c := appSchema.Class(p.Target)
-			if c == nil || c.Properties[step.Name] == nil {
-				return nil
-			}
-			p = c.Properties[step.Name]
-			node = n.Get(p)
-		default:
-			return nil
-		}
-	}
-	l, _ := node.(*object.List)
-	return l
+	return now.ListLength(appSchema, class, in)
 }
 
 // modelApply applies instructions to a copy of an object, and returns what
@@ -455,11 +434,11 @@ func modelApply(ref changeset.ObjectRef, now *object.Object, cs changeset.Change
 	var out changeset.Changeset
 	for _, changed := range cs {
 		in := &changed
-		if l := listAt(class, now, in); l != nil && int(in.Prior) != len(l.Items) {
+		if n, ok := listLength(class, now, in); ok && in.Prior != n {
 			if !mend {
 				return nil, nil, fmt.Errorf("%v: %w", in, errPrior)
 			}
-			in.Prior = uint32(len(l.Items))
+			in.Prior = n
 		}
 		switch {
 		case in.Op == changeset.OpEraseObject:

@@ -18,11 +18,12 @@ type generator struct {
 	clocks  []int64 // by device, in ms after the run began
 	now     int64
 	next    int64 // key of the next receipt
+	big     bool  // there are large values, so that bootstraps take several messages
 }
 
 // generate makes up a script of n operations.
 func generate(rng *rand.Rand, n int, wild bool) (*script, error) {
-	g := &generator{rng: rng, editor: newEditor(rng, wild), devices: 2 + rng.IntN(4), next: 1}
+	g := &generator{rng: rng, editor: newEditor(rng, wild), devices: 2 + rng.IntN(4), next: 1, big: rng.IntN(8) == 0}
 	g.clocks = make([]int64, g.devices)
 	var err error
 	g.shadow, err = device.NewFile(device.Config{Schema: appSchema, Partition: `"shadow"`}, device.Options{})
@@ -98,40 +99,44 @@ func (g *generator) operation() operation {
 	d := 1 + g.rng.IntN(g.devices)
 	on := func(verb, rest string) operation { return operation{who: "device", which: d, verb: verb, rest: rest} }
 	switch p := g.rng.IntN(100); {
-	case p < 50:
+	case p < 49:
 		return g.write(d)
-	case p < 63:
+	case p < 62:
 		return g.foreign()
-	case p < 67:
+	case p < 66:
 		return on("upload", "")
-	case p < 71:
+	case p < 69:
 		return on("download", "")
-	case p < 74:
+	case p < 72:
 		return meeting
-	case p < 77:
+	case p < 75:
 		return g.subscribe(d, false)
-	case p < 80:
+	case p < 78:
 		return on("offline", "")
-	case p < 86:
+	case p < 83:
 		return on("online", "")
-	case p < 88:
-		return on("cut", "")
+	case p < 84:
+		return on("pause", "")
+	case p < 86:
+		return on("resume", "")
+	case p < 90:
+		return on("cut", pick(g.rng, "", "", "half", fmt.Sprintf("%s %d", pick(g.rng, "down", "up"), 1+g.rng.IntN(pick(g.rng, 100, 1000, 10000, 2_000_000)))))
 	case p < 91:
-		return on("cut", fmt.Sprintf("%s %d", pick(g.rng, "down", "up"), 1+g.rng.IntN(pick(g.rng, 100, 1000, 10000))))
-	case p < 92:
 		return on("mute", "")
-	case p < 94:
+	case p < 92:
 		return on("restart", "")
-	case p < 95:
+	case p < 93:
 		return on("node", fmt.Sprint(1+g.rng.IntN(2)))
-	case p < 96:
+	case p < 94:
 		return operation{who: "mongodb", verb: "settle"}
-	case p < 97:
+	case p < 95:
 		return operation{who: "history", verb: "trim"}
-	case p < 98:
+	case p < 97:
 		return operation{who: "node", which: 1 + g.rng.IntN(2), verb: pick(g.rng, "restart", "kill")}
+	case p < 98:
+		return on(pick(g.rng, "expire", "upgrade", "upgrade", "afresh"), "")
 	case p < 99:
-		return on("afresh", "")
+		return on("subscribe", `{"Thing":"nosuch == 1"}`)
 	}
 	return g.subscribe(d, true)
 }
@@ -182,6 +187,9 @@ func (g *generator) writeOn(d int, f *device.File) operation {
 		}
 		o.lines = append(o.lines, e.String())
 	}
+	if g.big && g.rng.IntN(4) == 0 {
+		o.lines = append(o.lines, fmt.Sprintf("fill Thing/%d bin %d", 1+g.rng.IntN(g.editor.keys), 100_000+g.rng.IntN(500_000)))
+	}
 	switch g.rng.IntN(6) {
 	case 0:
 		o.lines = append(o.lines, fmt.Sprintf("add Tally/0 devices %d", 1+g.rng.IntN(9)))
@@ -229,6 +237,11 @@ func (g *generator) foreignWrite() string {
 		return fmt.Sprintf("insert %s %s", ref, g.document())
 	case 2:
 		return fmt.Sprintf("replace %s %s", ref, g.document())
+	case 3:
+		if g.rng.IntN(4) == 0 {
+			// It cannot be synced, until somebody mends it.
+			return fmt.Sprintf(`update %s {"$set":{"n":"%s"}}`, ref, pick(g.rng, texts...))
+		}
 	}
 	field := pick(g.rng, g.editor.fields...)
 	make, known := foreignUpdates[field]

@@ -15,16 +15,19 @@ import (
 
 // phone is a device with its network, and an account of what it has written.
 type phone struct {
-	number  int
-	world   *world
-	wire    *wire
-	user    *device.User
-	client  *device.Client
-	realm   *device.Realm
-	clock   atomic.Int64 // ms since the epoch of the protocol's timestamps
-	offline bool
-	muted   bool
-	node    int // number of the node it connects to
+	number   int
+	world    *world
+	wire     *wire
+	user     *device.User
+	client   *device.Client
+	realm    *device.Realm
+	clock    atomic.Int64 // ms since the epoch of the protocol's timestamps
+	offline  bool
+	muted    bool
+	paused   bool
+	expired  bool // it was off line for too long, and may have to reset
+	upgraded bool
+	node     int // number of the node it connects to
 
 	ident  int64 // of the file, once it is known
 	resets int
@@ -49,7 +52,7 @@ func (w *world) newPhone(number int) (*phone, error) {
 	}
 	p.user = device.NewApp(p.wire.url(), "app").User(fmt.Sprintf("user%d", number), fmt.Sprintf("user%d", number), "none")
 	p.clock.Store(w.epoch)
-	file, err := device.NewFile(device.Config{Schema: appSchema, DiscardOnReset: true}, p.options())
+	file, err := device.NewFile(device.Config{Schema: olderSchema, DiscardOnReset: true}, p.options())
 	if err != nil {
 		p.wire.close()
 		return nil, err
@@ -65,6 +68,8 @@ func (p *phone) options() device.Options {
 	return device.Options{
 		Clock:      func() time.Time { return protocol.TimestampTime(p.clock.Load()) },
 		Second:     2 * time.Millisecond,
+		Multiplex:  p.world.dep.config.multiplex,
+		Linger:     time.Millisecond,
 		YieldBytes: p.world.dep.config.yieldBytes,
 	}
 }
@@ -76,6 +81,7 @@ func (p *phone) open(file *device.File) error {
 	}
 	var err error
 	p.realm, err = p.client.OpenFile(p.user, file, true)
+	p.paused = false
 	return err
 }
 
@@ -176,7 +182,7 @@ func (p *phone) note() {
 }
 
 // reachable reports whether waiting for the server makes sense.
-func (p *phone) reachable() bool { return !p.offline && !p.muted }
+func (p *phone) reachable() bool { return !p.offline && !p.muted && !p.paused }
 
 // complaints returns what the phone holds against the server: violations, and
 // errors that end a session for good.
@@ -205,4 +211,15 @@ func (p *phone) wait(limit time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(p.world.ctx, limit)
 	defer cancel()
 	return f(ctx)
+}
+
+// subscribed waits for the newest subscription set; that it is refused is an
+// answer, too.
+func (p *phone) subscribed(ctx context.Context) error {
+	err := p.realm.WaitSubscriptions(ctx)
+	var refused *device.QueryError
+	if errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }

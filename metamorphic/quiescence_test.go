@@ -66,6 +66,12 @@ func (w *world) quiesce() {
 		p.offline, p.muted = false, false
 		p.wire.cut()
 		p.client.GoOnline()
+		if p.paused {
+			p.paused = false
+			if err := p.realm.Resume(); err != nil {
+				w.fail("error", "resume: %v", err)
+			}
+		}
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, quietPatience)
 	defer cancel()
@@ -103,7 +109,7 @@ func (w *world) exchange(ctx context.Context) bool {
 	var all errgroup.Group
 	for _, p := range w.phones {
 		all.Go(func() error {
-			for _, wait := range []func(context.Context) error{p.realm.WaitSubscriptions, p.realm.Sync} {
+			for _, wait := range []func(context.Context) error{p.subscribed, p.realm.Sync} {
 				if err := w.patiently(ctx, p, wait); err != nil {
 					return fmt.Errorf("device %d (%s): %w", p.number, p.position(), err)
 				}

@@ -48,6 +48,16 @@ func link(name string, c changeset.Collection, target string) column {
 
 var appSchema = newSchema()
 
+// later is a property of Thing that only newer versions of the app know.
+const later = "later"
+
+// olderSchema is what devices begin with.
+var olderSchema = func() *schema.Schema {
+	s := newSchema()
+	delete(s.Classes[thing].Properties, later)
+	return s
+}()
+
 func newSchema() *schema.Schema {
 	s := &schema.Schema{Classes: map[string]*schema.Class{}}
 	add := func(name string, kind changeset.TableKind, key changeset.Type, columns ...column) {
@@ -77,7 +87,7 @@ func newSchema() *schema.Schema {
 		many("s", set, changeset.Int, false), many("sn", set, changeset.String, true), many("sm", set, changeset.Mixed, true),
 		many("so", set, changeset.ObjectID, false), link("sl", set, other),
 		many("d", dict, changeset.Int, true), many("ds", dict, changeset.String, false), many("dm", dict, changeset.Mixed, true),
-		link("dl", dict, thing), link("de", dict, part))
+		link("dl", dict, thing), link("de", dict, part), many(later, list, changeset.Int, false))
 	add(receipt, changeset.TopLevel, changeset.Int, single("v", changeset.Int, false))
 	add(tally, changeset.TopLevel, changeset.Int, single("devices", changeset.Int, false), single("mongodb", changeset.Int, false))
 	return s

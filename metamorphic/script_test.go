@@ -19,6 +19,11 @@ import (
 //	device 1 cut                            its connection breaks
 //	device 1 cut down 500                   after 500 more bytes from the server
 //	device 1 cut up 500                     after 500 more bytes to the server
+//	device 1 cut half                       it is gone, which the node does not hear of
+//	device 1 pause                          the app pauses its session
+//	device 1 resume
+//	device 1 expire                         if it is off line, it was for too long
+//	device 1 upgrade                        the app is a newer version from now on
 //	device 1 mute                           it hears nothing more until the next cut
 //	device 1 restart                        its process ends and starts again
 //	device 1 afresh                         another device takes its place
@@ -43,7 +48,8 @@ type operation struct {
 }
 
 var verbs = map[string][]string{
-	"device":  {"subscribe", "write", "offline", "online", "cut", "mute", "restart", "afresh", "upload", "download", "node"},
+	"device": {"subscribe", "write", "offline", "online", "cut", "mute", "restart", "afresh", "upload", "download", "node",
+		"pause", "resume", "expire", "upgrade"},
 	"devices": {"meet"},
 	"mongodb": {"write", "edit", "settle"},
 	"node":    {"restart", "kill"},

@@ -35,7 +35,7 @@ type actor struct {
 }
 
 func newStage(devices int, wild bool) (*stage, error) {
-	st := &stage{model: newModel(), wild: wild}
+	st := &stage{model: newModel(wild), wild: wild}
 	for range devices {
 		a, err := st.welcome()
 		if err != nil {

@@ -14,13 +14,17 @@ type wire struct {
 	mu     sync.Mutex
 	target string // address of the node
 	open   map[*passage]bool
-	left   [2]int // bytes until it breaks, down and up; -1 is never
-	mute   bool   // what comes down is lost
+	left   [2]int     // bytes until it breaks, down and up; -1 is never
+	mute   bool       // what comes down is lost
+	lost   []*passage // the device has left, and the node does not know
 	closed bool
 }
 
 // passage is one connection through the wire.
-type passage struct{ device, node net.Conn }
+type passage struct {
+	device, node net.Conn
+	vanished     bool // under the wire's mu
+}
 
 func (l *passage) close() {
 	l.device.Close()
@@ -63,7 +67,7 @@ func (w *wire) connect(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	l := &passage{conn, node}
+	l := &passage{device: conn, node: node}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -97,8 +101,11 @@ func (w *wire) pass(l *passage, from, to net.Conn, direction int) {
 		if err != nil {
 			w.mu.Lock()
 			delete(w.open, l)
+			vanished := l.vanished
 			w.mu.Unlock()
-			l.close()
+			if !vanished {
+				l.close()
+			}
 			return
 		}
 	}
@@ -143,6 +150,22 @@ func passages(m map[*passage]bool) []*passage {
 	return out
 }
 
+// vanish takes the device away without a word: the node's connections stay open,
+// with nobody at the other end.
+func (w *wire) vanish() {
+	w.mu.Lock()
+	broken := passages(w.open)
+	w.open = map[*passage]bool{}
+	w.lost = append(w.lost, broken...)
+	for _, l := range broken {
+		l.vanished = true
+	}
+	w.mu.Unlock()
+	for _, l := range broken {
+		l.device.Close()
+	}
+}
+
 func (w *wire) cutAfter(direction, bytes int) {
 	w.mu.Lock()
 	w.left[direction] = bytes
@@ -167,5 +190,8 @@ func (w *wire) close() {
 	w.mu.Unlock()
 	w.listener.Close()
 	w.cut()
+	for _, l := range w.lost {
+		l.close()
+	}
 	w.running.Wait()
 }

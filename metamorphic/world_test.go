@@ -130,7 +130,7 @@ func (w *world) welcome(i int) error {
 	if len(w.phones) == 1 && len(w.gone) == 0 {
 		p.write(0, []edit{{verb: "create", ref: changeset.ObjectRef{Class: tally, Key: changeset.IntKey(0)}}})
 	}
-	for _, f := range []func(context.Context) error{p.realm.WaitSubscriptions, p.realm.Sync} {
+	for _, f := range []func(context.Context) error{p.subscribed, p.realm.Sync} {
 		if err := p.wait(opPatience, f); err != nil {
 			return fmt.Errorf("device %d begins: %w", p.number, err)
 		}
@@ -184,8 +184,9 @@ func run(ctx context.Context, client *mongo.Client, database string, s *script, 
 		switch {
 		case worst != nil:
 			w.fail("violation", "device %d: %v", p.number, worst)
-		case deaf+resets > 0 && !wild:
-			w.fail("deaf", "device %d: %v", p.number, p.realm.Errors())
+		case resets > 0 && !p.expired, deaf > 0 && !wild:
+			// What is deaf is to hear again without losing what it has.
+			w.fail("reset", "device %d: %v", p.number, p.realm.Errors())
 		}
 	}
 	out.failure = w.failed()
@@ -225,7 +226,24 @@ func (w *world) performDevice(p *phone, o *operation) error {
 		p.offline, p.muted = false, false
 		p.wire.cut()
 		p.client.GoOnline()
+	case "pause":
+		p.paused = true
+		p.realm.Pause()
+	case "resume":
+		p.paused = false
+		return p.realm.Resume()
+	case "expire":
+		return w.expire(p)
+	case "upgrade":
+		p.upgraded = true
+		_, err := p.realm.UpdateSchema(appSchema, nil)
+		return err
 	case "cut":
+		if o.rest == "half" {
+			p.muted = false
+			p.wire.vanish()
+			return nil
+		}
 		direction, bytes := "", 0
 		if _, err := fmt.Sscan(o.rest, &direction, &bytes); err == nil {
 			p.wire.cutAfter(map[string]int{"down": down, "up": up}[direction], bytes)
@@ -354,6 +372,22 @@ func (w *world) trim() error {
 	}
 	_, err := w.nodes[0].file.Trim(w.ctx)
 	return err
+}
+
+// expire makes a phone that is off line one that was so for too long.
+func (w *world) expire(p *phone) error {
+	if !p.offline || p.ident == 0 {
+		return nil
+	}
+	p.note()
+	p.expired = true
+	files := w.dep.client.Database(w.dep.metadata).Collection("client_files")
+	_, err := files.UpdateOne(w.ctx, bson.D{{Key: "_id.ident", Value: p.ident}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Unix(0, 0)}}}})
+	if err != nil {
+		return fmt.Errorf("expire: %w", err)
+	}
+	return w.trim()
 }
 
 // count counts the entries of the history that were not counted yet.
