@@ -159,6 +159,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	user, authErr := s.opts.Authenticator.Authenticate(r.Context(), r.PathValue("app"), r.URL.Query().Get("baas_at"))
 	if authErr != nil && !errors.Is(authErr, ErrTokenRefused) && !errors.Is(authErr, ErrUserRefused) {
+		if r.Context().Err() != nil {
+			log.Debug("the client has gone before its access token was checked", "error", authErr)
+			return
+		}
 		log.Error("access token could not be checked", "error", authErr)
 		http.Error(w, "try again later", http.StatusServiceUnavailable)
 		return
