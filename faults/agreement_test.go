@@ -124,6 +124,9 @@ func (w *world) examine(ctx context.Context) error {
 		}
 		break
 	}
+	if out, err := w.nodes[0].command("verify"); err != nil {
+		w.t.Errorf("bridge verify: %v\n%s", err, out)
+	}
 	if err := o.countEntries(ctx); err != nil {
 		return err
 	}

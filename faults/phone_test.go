@@ -68,8 +68,11 @@ func (p *phone) options() device.Options {
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if e.Code == protocol.CompensatingWrite {
+			switch e.Code {
+			case protocol.CompensatingWrite:
 				p.refused++
+				return
+			case protocol.ConnectionClosed: // the bridge is told to end
 				return
 			}
 			p.told = append(p.told, fmt.Sprintf("%v: %s (%s)", e.Code, e.Message, e.Action))
