@@ -447,8 +447,8 @@ func (w *work) writeObjects() error {
 	}
 	for _, class := range classes {
 		if len(states[class]) > 0 {
-			if _, err := w.f.store.states(class).BulkWrite(w.ctx, states[class], options.BulkWrite().SetOrdered(false)); err != nil {
-				return fmt.Errorf("write states of %s: %w", class, err)
+			if err := w.f.store.writeStates(w.ctx, class, states[class]); err != nil {
+				return err
 			}
 		}
 		if len(docs[class]) == 0 {

@@ -1,13 +1,9 @@
 package history_test
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"testing"
-	"time"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
@@ -50,37 +46,6 @@ func BenchmarkUploads(bench *testing.B) {
 			bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "uploads/s")
 		})
 	}
-}
-
-// BenchmarkIngest measures foreign inserts committed to the history per second.
-func BenchmarkIngest(bench *testing.B) {
-	b := newBed(bench)
-	b.device().mustSend(ops(dogSchema))
-	b.ingest()
-	var docs []any
-	bench.ResetTimer()
-	for i := range bench.N {
-		docs = append(docs, bson.D{{Key: "_id", Value: i}, {Key: "age", Value: i}, {Key: "name", Value: "a name of twenty chars"}, {Key: "tags", Value: bson.A{"t"}}})
-	}
-	start := time.Now()
-	if _, err := b.db.Collection("Dog").InsertMany(b.ctx, docs); err != nil {
-		bench.Fatal(err)
-	}
-	written := time.Since(start)
-	b.wait("all are in", func() bool {
-		n := 0
-		entries, err := b.file.Entries(context.Background(), 0, 1<<30)
-		if err != nil {
-			bench.Fatal(err)
-		}
-		for _, e := range entries {
-			n += len(e.Objects)
-		}
-		return n == bench.N
-	})
-	bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "documents/s")
-	bench.ReportMetric(float64(bench.N)/written.Seconds(), "written/s")
-	_ = history.Stride
 }
 
 // BenchmarkBootstrap measures how long it takes to find the 100 of 100,000

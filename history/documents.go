@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -27,6 +26,7 @@ type Documents struct {
 	schema   *schema.Schema
 	version  uint64 // the head at that time
 	at       bson.Timestamp
+	later    bool // some documents are as of a later time
 	found    map[changeset.ObjectRef]*Document
 	follower *Follower // nil: of none
 	entries  []uint64  // versions that the commit gave to what they led to
@@ -51,7 +51,7 @@ func (f *File) NewFollower() *Follower {
 // ReadDocuments is File.ReadDocuments for the stream's next batch.
 func (fo *Follower) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
 	d, rest, err := fo.file.ReadDocuments(ctx, hints, at)
-	if err == nil && at.T != 0 {
+	if err == nil && !d.later {
 		d.follower = fo
 	}
 	return d, rest, err
@@ -96,44 +96,56 @@ func (d *Documents) Lacks(hints []Hint) bool {
 // maxDocumentBytes bounds the documents that are read for one commit.
 const maxDocumentBytes = 32 << 20
 
-// ReadDocuments reads the documents of hints as of a cluster time; the zero time
-// means now. Where they would take too much memory it leaves some out, and
-// returns the hints at them, which are then a batch of their own. The error is
-// ErrSnapshotGone when MongoDB no longer knows how the documents were.
+// maxLate is how long after a time documents are read as they were then. The
+// older the time, the more has MongoDB to pass over that came since.
+const maxLate = 10 // seconds
+
+// ReadDocuments reads the documents of hints as of a cluster time, the zero time
+// for now. Where it is too late for that, it reads what they hold now. Where they
+// would take too much memory it leaves some out, and returns the hints at them,
+// which are then a batch of their own.
 func (f *File) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
-	opts := options.Session().SetSnapshot(true)
-	if at.T != 0 {
-		opts.SetSnapshotTime(at)
+	d, rest, err := f.readDocuments(ctx, hints, at)
+	if at.T != 0 && (hasCode(err, codeSnapshotTooOld) || hasCode(err, codeSnapshotUnavailable)) {
+		d, rest, err = f.readDocuments(ctx, hints, bson.Timestamp{})
+		if err == nil {
+			d.later = true
+		}
 	}
-	session, err := f.store.opts.Client.StartSession(opts)
+	return d, rest, err
+}
+
+// Server error codes of reads at a time.
+const (
+	codeSnapshotTooOld      = 239
+	codeSnapshotUnavailable = 246
+)
+
+func (f *File) readDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
+	session, err := f.snapshotSession(at)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read documents: %w", err)
+		return nil, nil, err
 	}
-	defer session.EndSession(ctx)
-	ctx = mongo.NewSessionContext(ctx, session)
-	h, err := f.readHead(ctx)
+	defer func() { session.EndSession(ctx) }()
+	h, err := f.readHead(mongo.NewSessionContext(ctx, session))
 	if err != nil {
-		return nil, nil, snapshotError(err)
+		return nil, nil, err
 	}
 	d := &Documents{schema: f.Schema(), version: uint64(h.Version), at: at, found: make(map[changeset.ObjectRef]*Document, len(hints))}
-	byClass := map[string][]changeset.Key{}
-	asked := make(map[changeset.ObjectRef]bool, len(hints))
-	for _, h := range hints {
-		if !asked[h.Ref] {
-			asked[h.Ref] = true
-			byClass[h.Ref.Class] = append(byClass[h.Ref.Class], h.Ref.Key)
+	byClass := d.takeTold(hints, f.store.opts.Mirror)
+	if len(byClass) > 0 && at.T != 0 && clusterTime(session) > at.T+maxLate {
+		session.EndSession(ctx)
+		if session, err = f.snapshotSession(bson.Timestamp{}); err != nil {
+			return nil, nil, err
 		}
+		d.later = true
 	}
 	budget := maxDocumentBytes
 	left := map[changeset.ObjectRef]bool{}
 	for name, keys := range byClass {
-		class := d.schema.Class(name)
-		if class == nil {
-			continue
-		}
-		found, rest, err := f.store.opts.Mirror.ReadUpTo(ctx, d.schema, class, keys, budget)
+		found, rest, err := f.store.opts.Mirror.ReadUpTo(mongo.NewSessionContext(ctx, session), d.schema, d.schema.Class(name), keys, budget)
 		if err != nil {
-			return nil, nil, snapshotError(fmt.Errorf("read documents of %s: %w", name, err))
+			return nil, nil, fmt.Errorf("read documents of %s: %w", name, err)
 		}
 		for k, doc := range found {
 			budget -= len(doc.Raw)
@@ -155,22 +167,49 @@ func (f *File) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestam
 	return d, rest, nil
 }
 
-// ErrSnapshotGone: MongoDB no longer knows what the documents held at that time.
-var ErrSnapshotGone = errors.New("the time's snapshot is gone")
-
-// snapshotError makes an error an ErrSnapshotGone if it is one.
-func snapshotError(err error) error {
-	if hasCode(err, codeSnapshotTooOld) || hasCode(err, codeSnapshotUnavailable) {
-		return fmt.Errorf("%w: %w", ErrSnapshotGone, err)
+// takeTold takes the documents that hints tell, and returns the keys of the
+// others by class.
+func (d *Documents) takeTold(hints []Hint, m Mirror) map[string][]changeset.Key {
+	last := make(map[changeset.ObjectRef]int, len(hints))
+	for i, h := range hints {
+		last[h.Ref] = i
 	}
-	return err
+	untold := map[string][]changeset.Key{}
+	for i, h := range hints {
+		class := d.schema.Class(h.Ref.Class)
+		if last[h.Ref] != i || class == nil {
+			continue
+		}
+		switch {
+		case !h.Told || d.at.T == 0:
+			untold[h.Ref.Class] = append(untold[h.Ref.Class], h.Ref.Key)
+		case h.Left != nil:
+			d.found[h.Ref] = m.Document(d.schema, class, h.Left)
+		}
+	}
+	return untold
 }
 
-// Server error codes of reads at a time.
-const (
-	codeSnapshotTooOld      = 239
-	codeSnapshotUnavailable = 246
-)
+// snapshotSession opens a session that reads as of a cluster time, the zero time
+// for now.
+func (f *File) snapshotSession(at bson.Timestamp) (*mongo.Session, error) {
+	opts := options.Session().SetSnapshot(true)
+	if at.T != 0 {
+		opts.SetSnapshotTime(at)
+	}
+	session, err := f.store.opts.Client.StartSession(opts)
+	if err != nil {
+		return nil, fmt.Errorf("read documents: %w", err)
+	}
+	return session, nil
+}
+
+// clusterTime is the newest time that the session has heard of, in seconds since
+// 1970.
+func clusterTime(session *mongo.Session) uint32 {
+	t, _, _ := session.ClusterTime().Lookup("$clusterTime", "clusterTime").TimestampOK()
+	return t
+}
 
 // maxMoved is how many entries are looked through for what they touched.
 const maxMoved = 20_000

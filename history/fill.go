@@ -69,6 +69,12 @@ func (w *work) fillNew() error {
 		if len(writes) == 0 {
 			continue
 		}
+		// A refusal is for good only if the head is the newest, and after one the
+		// transaction can't tell any more.
+		if err := w.checkHead(); err != nil {
+			return err
+		}
+		w.moved = true
 		if err := m.Write(w.ctx, w.schema.Class(class), writes); err != nil {
 			return fmt.Errorf("fill in new properties of %s: %w", class, err)
 		}

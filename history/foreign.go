@@ -1,7 +1,6 @@
 package history
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -27,7 +26,6 @@ type foreignGroup struct {
 	time  uint64
 	refs  []changeset.ObjectRef
 	bytes int
-	limit int
 }
 
 // takeForeign appends entries for the foreign writes that the loaded documents
@@ -156,21 +154,25 @@ func (w *work) groupForeign(refs []changeset.ObjectRef, hints map[changeset.Obje
 		}
 	}
 	var groups []*foreignGroup
-	open := map[string]*foreignGroup{}
+	type name struct {
+		transaction string
+		time        uint64
+	}
+	open := map[name]*foreignGroup{}
 	for _, ref := range refs {
 		h := hints[ref]
-		name, limit := fmt.Sprint(h.time), maxForeignEntry
+		id, limit := name{time: h.time}, maxForeignEntry
 		if len(h.transactions) > 0 {
-			name, limit = root(h.transactions[0]), maxForeignTxnEntry
+			id, limit = name{transaction: root(h.transactions[0])}, maxForeignTxnEntry
 		}
 		size := leastForeignWritten
 		if o := w.objects[ref]; o.doc != nil {
 			size = max(size, len(o.doc.Raw))
 		}
-		g := open[name]
-		if g == nil || g.bytes+size > g.limit {
-			g = &foreignGroup{limit: limit}
-			open[name] = g
+		g := open[id]
+		if g == nil || g.bytes+size > limit {
+			g = &foreignGroup{}
+			open[id] = g
 			groups = append(groups, g)
 		}
 		g.time = max(g.time, h.time)
@@ -180,10 +182,12 @@ func (w *work) groupForeign(refs []changeset.ObjectRef, hints map[changeset.Obje
 	return groups
 }
 
-// appendForeign appends one entry that makes objects be what their documents hold.
+// appendForeign appends one entry that makes objects be what their documents
+// hold: what is erased first, then what is new, then what has changed.
 func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
-	e := &Entry{Origin: ServerIdent, Timestamp: timestamp}
-	var erased, made, changed changeset.Changeset
+	e := &Entry{Origin: ServerIdent, Timestamp: timestamp, Objects: make([]Touched, 0, len(refs))}
+	var parts [3][]changeset.Changeset
+	total := 0
 	for _, ref := range refs {
 		o := w.objects[ref]
 		var after *object.Object
@@ -191,17 +195,23 @@ func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
 			after = w.f.store.opts.Mirror.Refine(w.schema, o.class, o.doc.Object, o.state.object)
 		}
 		difference := object.Diff(w.schema, ref, o.now, after)
+		total += len(difference)
 		switch {
 		case after == nil:
-			erased = append(erased, difference...)
+			parts[0] = append(parts[0], difference)
 		case o.now == nil:
-			made = append(made, difference...)
+			parts[1] = append(parts[1], difference)
 		default:
-			changed = append(changed, difference...)
+			parts[2] = append(parts[2], difference)
 		}
 		e.Objects = append(e.Objects, w.touched(o, after, Touched{}))
 		o.now, o.mirrored, o.changed = after, after, true
 	}
-	e.Changeset = append(append(erased, made...), changed...)
+	e.Changeset = make(changeset.Changeset, 0, total)
+	for _, part := range parts {
+		for _, difference := range part {
+			e.Changeset = append(e.Changeset, difference...)
+		}
+	}
 	w.append(e)
 }

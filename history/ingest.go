@@ -22,6 +22,11 @@ type Hint struct {
 	// Transaction names the transaction that made it: its changes become one
 	// entry. Empty outside transactions.
 	Transaction string
+	// Told: the event said what the change left, which is Left; no document when
+	// that is nil. What nobody changed until the time that the documents of the
+	// hints are read as of need not be read.
+	Told bool
+	Left bson.Raw
 }
 
 // Ingest is a batch of hints. A batch holds whole transactions.

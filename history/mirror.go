@@ -20,6 +20,9 @@ type Mirror interface {
 	// ReadUpTo is Read, except that it ends after so many bytes of documents, but
 	// not before the first; rest are the keys that it did not come to.
 	ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key, bytes int) (found map[changeset.Key]*Document, rest []changeset.Key, err error)
+	// Document is a document of a class, read from what was told of it. It takes
+	// over raw.
+	Document(s *schema.Schema, c *schema.Class, raw bson.Raw) *Document
 	// Plan turns a change of one object into a write of its document. doc is nil
 	// where there is none; after is nil to delete. The error is a *Refusal when
 	// the value can't be stored.

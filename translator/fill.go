@@ -78,8 +78,8 @@ func (m *Mirror) Fill(s *schema.Schema, c *schema.Class, key changeset.Key, doc 
 	if w.Kind == None {
 		return nil, history.Write{}
 	}
-	_, filled, err := m.document(s, c, raw)
-	if err != nil || filled.Unsynced != nil {
+	_, filled := m.document(s, c, raw)
+	if filled.Unsynced != nil {
 		return nil, history.Write{}
 	}
 	filter := bson.D{{Key: schema.KeyField, Value: raw.Lookup(schema.KeyField)}}

@@ -1,6 +1,7 @@
 package translator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (m *Mirror) Read(ctx context.Context, s *schema.Schema, c *schema.Class, ke
 }
 
 // ReadUpTo implements history.Mirror.
-func (m *Mirror) ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key, bytes int) (found map[changeset.Key]*history.Document, rest []changeset.Key, err error) {
+func (m *Mirror) ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class, keys []changeset.Key, limit int) (found map[changeset.Key]*history.Document, rest []changeset.Key, err error) {
 	ids := make(bson.A, len(keys))
 	for i, k := range keys {
 		ids[i] = documentID(k)
@@ -61,12 +62,9 @@ func (m *Mirror) ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class
 	defer cur.Close(ctx)
 	found = make(map[changeset.Key]*history.Document, len(keys))
 	for cur.Next(ctx) {
-		key, d, err := m.document(s, c, append(bson.Raw(nil), cur.Current...))
-		if err != nil {
-			return nil, nil, err
-		}
+		key, d := m.document(s, c, bytes.Clone(cur.Current))
 		found[key] = d
-		if bytes -= len(d.Raw); bytes <= 0 && len(found) < len(keys) {
+		if limit -= len(d.Raw); limit <= 0 && len(found) < len(keys) {
 			for _, k := range keys {
 				if found[k] == nil {
 					rest = append(rest, k)
@@ -81,25 +79,25 @@ func (m *Mirror) ReadUpTo(ctx context.Context, s *schema.Schema, c *schema.Class
 	return found, nil, nil
 }
 
+// Document implements history.Mirror.
+func (m *Mirror) Document(s *schema.Schema, c *schema.Class, raw bson.Raw) *history.Document {
+	_, d := m.document(s, c, raw)
+	return d
+}
+
 // document reads a document. It takes over raw.
-func (m *Mirror) document(s *schema.Schema, c *schema.Class, raw bson.Raw) (changeset.Key, *history.Document, error) {
-	d := &history.Document{Raw: raw}
+func (m *Mirror) document(s *schema.Schema, c *schema.Class, raw bson.Raw) (changeset.Key, *history.Document) {
 	id := raw.Lookup(schema.KeyField)
 	key, u := readKey(c, id)
 	if u != nil {
-		d.Unsynced = unsyncedIn(u.below(schema.KeyField))
-		return history.StrayKey(id), d, nil
+		return history.StrayKey(id), &history.Document{Raw: raw, Unsynced: unsyncedIn(u.below(schema.KeyField))}
 	}
-	var unsynced *Unsynced
-	switch o, err := m.mapping.MapDocument(s, c, raw); {
-	case err == nil:
-		d.Object = o
-	case errors.As(err, &unsynced):
-		d.Unsynced = unsyncedIn(unsynced)
-	default:
-		return key, nil, fmt.Errorf("map document of %s: %w", collectionName(c), err)
+	mp := mapper{m.mapping, s}
+	o, u := mp.readObject(c, raw, 0)
+	if u != nil {
+		return key, &history.Document{Raw: raw, Unsynced: unsyncedIn(u)}
 	}
-	return key, d, nil
+	return key, &history.Document{Raw: raw, Object: o}
 }
 
 func unsyncedIn(u *Unsynced) *history.Unsynced {

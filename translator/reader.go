@@ -114,14 +114,15 @@ type reader struct {
 	schema      *schema.Schema
 	own         string // transaction of the bridge's that is passing by
 	hints       []history.Hint
-	open        string         // transaction that the last event belongs to
-	at          bson.Timestamp // of the last event
-	ended       bson.Raw       // token of the invalidate event that ended the stream
+	told        map[changeset.ObjectRef]int // of the hints, those that tell what was left
+	open        string                      // transaction that the last event belongs to
+	at          bson.Timestamp              // of the last event
+	ended       bson.Raw                    // token of the invalidate event that ended the stream
 }
 
 // read reads the stream until it fails or ends.
 func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream, to chan<- events) error {
-	r := &reader{g: g}
+	r := &reader{g: g, told: map[changeset.ObjectRef]int{}}
 	sent := time.Now()
 	send := func() error {
 		g.flying.Add(1)
@@ -129,6 +130,7 @@ func (g *Ingester) read(ctx context.Context, stream *mongo.ChangeStream, to chan
 		case to <- events{r.hints, stream.ResumeToken(), r.at}:
 			g.hints.Add(int64(len(r.hints)))
 			r.hints, sent = nil, time.Now()
+			clear(r.told)
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -181,10 +183,11 @@ func (r *reader) event(ctx context.Context, e bson.Raw) error {
 		}
 		return nil
 	}
-	if txn != "" && txn == r.own {
+	kind, _ := e.Lookup("operationType").StringValueOK()
+	own := txn != "" && txn == r.own
+	if own && len(r.told) == 0 {
 		return nil
 	}
-	kind, _ := e.Lookup("operationType").StringValueOK()
 	switch kind {
 	case "insert", "update", "replace", "delete":
 	case "drop", "rename", "dropDatabase":
@@ -203,11 +206,26 @@ func (r *reader) event(ctx context.Context, e bson.Raw) error {
 	if err != nil {
 		return nil
 	}
-	r.hints = append(r.hints, history.Hint{
-		Ref:         changeset.ObjectRef{Class: class.Name, Key: documentKey(class, id)},
-		Time:        timeOf(e),
-		Transaction: txn,
-	})
+	ref := changeset.ObjectRef{Class: class.Name, Key: documentKey(class, id)}
+	if own {
+		// What was told of the document before is no longer so.
+		if i, told := r.told[ref]; told {
+			r.hints[i].Told, r.hints[i].Left = false, nil
+			delete(r.told, ref)
+		}
+		return nil
+	}
+	h := history.Hint{Ref: ref, Time: timeOf(e), Transaction: txn}
+	switch left, hasLeft := e.Lookup("fullDocument").DocumentOK(); {
+	case kind == "delete":
+		h.Told = true
+	case hasLeft && kind != "update":
+		h.Told, h.Left = true, bytes.Clone(left)
+	}
+	if h.Told {
+		r.told[ref] = len(r.hints)
+	}
+	r.hints = append(r.hints, h)
 	return nil
 }
 

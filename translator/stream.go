@@ -270,6 +270,10 @@ func isLost(err error) bool {
 	return false
 }
 
+// maxTold is the size in bytes of the largest document that an event brings
+// along. Larger ones are read when their turn comes.
+const maxTold = 128 << 10
+
 func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStream, error) {
 	pipeline := mongo.Pipeline{
 		{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
@@ -279,6 +283,10 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 		}}}}},
 		// Only what a hint needs: no event is ever too large.
 		{{Key: "$project", Value: bson.D{
+			{Key: "fullDocument", Value: bson.D{{Key: "$cond", Value: bson.A{
+				bson.D{{Key: "$lte", Value: bson.A{bson.D{{Key: "$bsonSize", Value: "$fullDocument"}}, maxTold}}},
+				"$fullDocument", "$$REMOVE",
+			}}}},
 			{Key: "operationType", Value: 1}, {Key: "ns", Value: 1}, {Key: "to", Value: 1}, {Key: "documentKey", Value: 1},
 			{Key: "lsid", Value: 1}, {Key: "txnNumber", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "wallTime", Value: 1},
 		}}},

@@ -1,0 +1,122 @@
+package history_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// ingestKinds are the documents that ingesting is measured with.
+var ingestKinds = []struct {
+	name string
+	doc  func(i int) bson.D
+}{
+	{"small", func(i int) bson.D {
+		return bson.D{{Key: "_id", Value: i}, {Key: "age", Value: i}, {Key: "name", Value: "a name of twenty chars"}, {Key: "tags", Value: bson.A{"t"}}}
+	}},
+	{"20KB", func(i int) bson.D {
+		return bson.D{{Key: "_id", Value: i}, {Key: "age", Value: i}, {Key: "name", Value: strings.Repeat("x", 20_000)}}
+	}},
+}
+
+// fill inserts n documents of a kind, and returns how many bytes they have.
+func (b *bed) fill(n int, doc func(int) bson.D) (bytes int) {
+	b.t.Helper()
+	for i := 0; i < n; i += 1000 {
+		var docs []any
+		for k := i; k < min(n, i+1000); k++ {
+			raw, err := bson.Marshal(doc(k))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			bytes += len(raw)
+			docs = append(docs, bson.Raw(raw))
+		}
+		b.insert("Dog", docs...)
+	}
+	return bytes
+}
+
+func (b *bed) waitObjects(n int) {
+	b.t.Helper()
+	b.wait("all are in", func() bool {
+		have, err := b.file.CountStates(b.ctx, "Dog")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return int(have) >= n
+	})
+}
+
+// BenchmarkIngest measures foreign inserts made durable in the history per
+// second, and how that compares with reading the same events from a change
+// stream and doing nothing with them.
+func BenchmarkIngest(bench *testing.B) {
+	for _, kind := range ingestKinds {
+		bench.Run(kind.name, func(bench *testing.B) {
+			b := newBed(bench)
+			b.device().mustSend(ops(dogSchema))
+			stop := b.start(b.newIngester())
+			b.waitScanned("Dog")
+			stop()
+			at, err := lastWrite(b.ctx, b.db.Client())
+			if err != nil {
+				bench.Fatal(err)
+			}
+			bytes := b.fill(bench.N, kind.doc)
+
+			bare := func() time.Duration {
+				start := time.Now()
+				stream, err := b.db.Client().Watch(b.ctx, mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "ns.db", Value: b.db.Name()}}}}},
+					options.ChangeStream().SetStartAtOperationTime(&at).SetBatchSize(1000))
+				if err != nil {
+					bench.Fatal(err)
+				}
+				defer stream.Close(b.ctx)
+				for range bench.N {
+					if !stream.Next(b.ctx) {
+						bench.Fatal(stream.Err())
+					}
+				}
+				return time.Since(start)
+			}
+			read := bare()
+			bench.ResetTimer()
+			start := time.Now()
+			stop = b.start(b.newIngester())
+			b.waitObjects(bench.N)
+			took := time.Since(start)
+			bench.StopTimer()
+			stop()
+			read = min(read, bare())
+			bench.ReportMetric(float64(bench.N)/took.Seconds(), "documents/s")
+			bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
+			bench.ReportMetric(read.Seconds()/took.Seconds(), "of-bare-read")
+		})
+	}
+}
+
+// BenchmarkImport measures how fast a collection that has documents already
+// becomes objects.
+func BenchmarkImport(bench *testing.B) {
+	for _, kind := range ingestKinds {
+		bench.Run(kind.name, func(bench *testing.B) {
+			b := newBed(bench)
+			b.device().mustSend(ops(dogSchema))
+			bytes := b.fill(bench.N, kind.doc)
+			bench.ResetTimer()
+			start := time.Now()
+			stop := b.start(b.newIngester())
+			b.waitObjects(bench.N)
+			took := time.Since(start)
+			bench.StopTimer()
+			stop()
+			bench.ReportMetric(float64(bench.N)/took.Seconds(), "documents/s")
+			bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
+		})
+	}
+}
