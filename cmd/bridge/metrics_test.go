@@ -103,6 +103,12 @@ func TestHeldClassIsTold(t *testing.T) {
 	if status != 200 || !strings.Contains(body, "collection Dog was dropped") || !strings.Contains(body, "bridge resync Dog --accept-erase") {
 		t.Errorf("%d %s", status, body)
 	}
+	// So does the log of the next bridge.
+	if err := s.bridge.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.bridge = start(t, s.bridge.cfg)
+	wantText(t, s.bridge.log.String(), "class is held", "collection Dog was dropped", "bridge resync Dog --accept-erase")
 }
 
 // The alarm of the resume token.

@@ -104,12 +104,23 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	})
 	logger.Info("serving", "addr", listener.Addr().String(), "app", cfg.App.ID, "database", cfg.MongoDB.Database,
 		"node", n.name, "version", versionText())
+	n.tellStanding()
 	ready(listener.Addr().String())
 	err = group.Wait()
 	if err == nil {
 		logger.Info("shut down")
 	}
 	return err
+}
+
+// tellStanding logs what was wrong before this node came.
+func (n *node) tellStanding() {
+	for _, h := range sortedHolds(n.file.Holds()) {
+		n.logger.Warn("class is held: devices keep its objects, uploads to it wait", "class", h.Class, "since", h.Since, "reason", h.Reason, "hint", holdState(h))
+	}
+	if count := n.file.Unsynced(); count > 0 {
+		n.logger.Warn("documents can't be synced", "documents", count, "hint", "bridge unsynced lists them")
+	}
 }
 
 // listen listens on a TCP address.
