@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -21,6 +22,9 @@ import (
 type Difference struct {
 	Ref  changeset.ObjectRef
 	What string // for people
+	// Changes are the instructions that would make the object state what the
+	// document holds, for people; of the first documents that differ only.
+	Changes []string
 }
 
 // Verification is what Verify found.
@@ -90,7 +94,7 @@ func (v *Verifier) look(ctx context.Context) (*Verification, error) {
 	}
 	for ref, o := range replayed {
 		if o != nil {
-			out.Differences = append(out.Differences, Difference{ref, "the history has it, the object states don't"})
+			out.Differences = append(out.Differences, Difference{Ref: ref, What: "the history has it, the object states don't"})
 		}
 	}
 	return out, nil
@@ -152,8 +156,9 @@ func play(s *schema.Schema, objects map[changeset.ObjectRef]*object.Object, e *h
 func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.Class, replayed map[changeset.ObjectRef]*object.Object, out *Verification) error {
 	s := sn.Schema()
 	differ := func(k changeset.Key, format string, args ...any) {
-		out.Differences = append(out.Differences, Difference{changeset.ObjectRef{Class: c.Name, Key: k}, fmt.Sprintf(format, args...)})
+		out.Differences = append(out.Differences, Difference{Ref: changeset.ObjectRef{Class: c.Name, Key: k}, What: fmt.Sprintf(format, args...)})
 	}
+	other := map[changeset.Key]described{}
 	fingerprints := map[changeset.Key][]byte{}
 	err := sn.States(ctx, c.Name, func(k changeset.Key, o *object.Object, fingerprint []byte) error {
 		out.Objects++
@@ -201,6 +206,9 @@ func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.C
 		default:
 			if f := Fingerprint(s, c, o); !bytes.Equal(f[:], state) {
 				differ(k, "the document is not what the object state says")
+				if len(other) < maxDescribed {
+					other[k] = described{o, len(out.Differences) - 1}
+				}
 			}
 		}
 	}
@@ -210,18 +218,63 @@ func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.C
 	for k := range fingerprints {
 		differ(k, "there is an object state and no document")
 	}
-	return nil
+	return describe(ctx, sn, c, other, out)
+}
+
+// maxDescribed is of how many documents of a class it is told in what they
+// differ, and maxChanges in how many instructions at most.
+const (
+	maxDescribed = 100
+	maxChanges   = 10
+)
+
+// described is what a document holds that differs, and where that is told.
+type described struct {
+	object     *object.Object
+	difference int // index
+}
+
+// describe tells in what documents differ from object states.
+func describe(ctx context.Context, sn *history.Snapshot, c *schema.Class, other map[changeset.Key]described, out *Verification) error {
+	if len(other) == 0 {
+		return nil
+	}
+	s := sn.Schema()
+	return sn.States(ctx, c.Name, func(k changeset.Key, state *object.Object, _ []byte) error {
+		d, differs := other[k]
+		if !differs {
+			return nil
+		}
+		changes := object.Diff(s, changeset.ObjectRef{Class: c.Name, Key: k}, state, Refine(s, c, d.object, state))
+		var texts []string
+		for i := range changes {
+			if i == maxChanges {
+				texts = append(texts, fmt.Sprintf("and %d more", len(changes)-i))
+				break
+			}
+			texts = append(texts, changes[i].String())
+		}
+		out.Differences[d.difference].Changes = texts
+		return nil
+	})
 }
 
 // Repair makes the history look at the objects that differ, so that what their
 // documents hold is committed.
 func (v *Verifier) Repair(ctx context.Context, found *Verification) error {
 	now := history.Timestamp(time.Now())
-	in := &history.Ingest{}
+	var hints []history.Hint
+	hinted := map[changeset.ObjectRef]bool{}
 	for _, d := range found.Differences {
-		if d.Ref.Class != "" {
-			in.Hints = append(in.Hints, history.Hint{Ref: d.Ref, Time: now})
+		if d.Ref.Class != "" && !hinted[d.Ref] {
+			hinted[d.Ref] = true
+			hints = append(hints, history.Hint{Ref: d.Ref, Time: now})
 		}
 	}
-	return v.File.Ingest(ctx, in)
+	for some := range slices.Chunk(hints, DefaultScanRange) {
+		if err := v.File.Ingest(ctx, &history.Ingest{Hints: some}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -154,7 +154,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText(t, s.run(exitFailure, "verify", "--patience", "1ms"),
-		"Dog 1: the document is not what the object state says\n",
+		"Dog 1: the document is not what the object state says\n    Update Dog[1].name = str:'Rex'\n",
 		"Dog 2: there is an object state and no document\n",
 		"Dog 3: there is a document and no object state\n",
 		"Dog 3: the history has it, the object states don't\n",
@@ -188,7 +188,7 @@ func TestVerifyRepairsInText(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.set(1, bson.D{{Key: "name", Value: "Rex"}})
-	wantText(t, s.run(0, "verify", "--repair", "--patience", "1ms"), "Dog 1: the document is not what the object state says\n", "\n1 difference at version ",
+	wantText(t, s.run(0, "verify", "--repair", "--patience", "1ms"), "Dog 1: the document is not what the object state says\n    Update Dog[1].name = str:'Rex'\n\n1 difference at version ",
 		"\nAfter the repair:\nDocuments, object states and history agree")
 }
 

@@ -21,8 +21,9 @@ func newVerify() *cobra.Command {
 		Short: "Prove that documents, object states and history agree",
 		Long: "verify compares every document with the state of its object, and the states with what a\n" +
 			"replay of the history gives (as long as none of it was trimmed), all as of one time. A\n" +
-			"foreign write that is on its way is waited for. The exit status is 1 when anything\n" +
-			"differs.\n\n" +
+			"foreign write that is on its way is waited for. Below a document that differs are the\n" +
+			"instructions that would make its object what the document holds. The exit status is 1 when\n" +
+			"anything differs.\n\n" +
 			"With --repair the documents are the truth: the objects that differ are made what their\n" +
 			"documents hold, on all devices, and everything is verified again.",
 		Args: exactly(0),
@@ -93,6 +94,9 @@ func (r report) verification(v *translator.Verification) error {
 			subject = d.Ref.Class + " " + keyText(d.Ref.Key)
 		}
 		fmt.Fprintf(&b, "%s: %s\n", oneLine(subject), oneLine(d.What))
+		for _, change := range d.Changes {
+			fmt.Fprintf(&b, "    %s\n", oneLine(change))
+		}
 	}
 	if len(v.Differences) > 0 {
 		fmt.Fprintf(&b, "\n%s", counted(len(v.Differences), "difference"))
@@ -152,6 +156,8 @@ type differenceJSON struct {
 	Class string `json:"class,omitempty"`
 	Key   string `json:"key,omitempty"`
 	What  string `json:"what"`
+	// Changes would make the object what the document holds.
+	Changes []string `json:"changes,omitempty"`
 }
 
 func (r report) verifications(found, after *translator.Verification) error {
@@ -165,7 +171,7 @@ func (r report) verifications(found, after *translator.Verification) error {
 func toJSON(v *translator.Verification) *verificationJSON {
 	out := &verificationJSON{Version: v.Version, Objects: v.Objects, Frozen: v.Frozen, Replayed: v.Replayed, Differences: []differenceJSON{}}
 	for _, d := range v.Differences {
-		row := differenceJSON{Class: d.Ref.Class, What: d.What}
+		row := differenceJSON{Class: d.Ref.Class, What: d.What, Changes: d.Changes}
 		if d.Ref.Class != "" {
 			row.Key = keyText(d.Ref.Key)
 		}
