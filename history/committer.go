@@ -17,9 +17,12 @@ type Upload struct {
 	Progress Cursor
 	Locked   uint64 // wire version
 	Entries  []UploadEntry
-	// View is what the session may see at this point of its message stream; nil
-	// means everything.
+	// View is what the session is sent of the history at this point of its message
+	// stream; nil means everything.
 	View View
+	// Next is the view to which a bootstrap that is on its way leads. What is in it
+	// may be written to as well. Nil if there is none.
+	Next View
 }
 
 // UploadEntry is one uploaded changeset. The history takes it over.

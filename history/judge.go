@@ -18,7 +18,8 @@ func (w *work) judge(u *uploadJob, s *seen, o *objectWork, p *part) string {
 	if reason := w.batch.refused[p.ref]; reason != "" {
 		return where + "; " + reason
 	}
-	if o.now != nil && !s.of(p.ref).held && !contains(u.View, p.ref, o.now) {
+	inView := contains(u.View, p.ref, o.now) || u.Next != nil && contains(u.Next, p.ref, o.now)
+	if o.now != nil && !inView && !s.of(p.ref).held {
 		return where + "; object is outside of the current query view"
 	}
 	return ""

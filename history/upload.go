@@ -1,7 +1,10 @@
 package history
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,30 +121,41 @@ func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
 	if err != nil {
 		return err
 	}
-	// What the device has thrown away, or will, stays out of the merge: it would
-	// rewrite reciprocals for a copy that no longer is.
-	incoming := make([]*transform.Entry, len(run))
-	apart := make([]changeset.Changeset, len(run))
-	for i := range run {
-		cs := run[i].Changeset
-		if slices.ContainsFunc(cs, func(in changeset.Instruction) bool { return !in.Op.IsSchema() && s.of(in.Object()).standing != current }) {
-			var rest changeset.Changeset
-			for _, in := range cs {
-				if !in.Op.IsSchema() && s.of(in.Object()).standing != current {
-					apart[i] = append(apart[i], in)
-				} else {
-					rest = append(rest, in)
-				}
-			}
-			cs = rest
-		}
-		incoming[i] = &transform.Entry{Changeset: cs, Timestamp: run[i].Timestamp, Origin: u.client.ident.Ident}
+	incoming, apart, err := w.mergeRun(j, cw, s, run)
+	if err != nil {
+		return err
 	}
-	window, versions := s.window(cw)
-	if len(window) > 0 {
+	for i := range run {
+		var heal []changeset.ObjectRef
+		if i == len(run)-1 {
+			heal = sortedRefs(s.defective)
+		}
+		w.takeChangeset(u, cw, s, &run[i], incoming[i].Changeset, apart[i], heal)
+	}
+	return nil
+}
+
+// mergeRun merges a run with what its author had not seen. An object whose
+// instructions cannot be merged, as happens after pairs that devices merge wrongly,
+// is taken apart; only what the rules say of the schema refuses the run.
+func (w *work) mergeRun(j *job, cw *clientWork, s *seen, run []UploadEntry) (incoming []*transform.Entry, apart []changeset.Changeset, err error) {
+	for {
+		incoming, apart = s.divide(run)
+		window, versions := s.window(cw)
+		if len(window) == 0 {
+			return incoming, apart, nil
+		}
 		defects, err := transform.MergeAndReport(window, incoming, transform.ServerRules)
+		var refused *transform.MergeError
+		if errors.As(err, &refused) && !refused.Incoming.Op.IsSchema() && s.of(refused.Incoming.Object()).standing == current {
+			ref := refused.Incoming.Object()
+			w.f.log.Warn("changes to an object cannot be merged as they are; the device's copy is refreshed",
+				"class", ref.Class, "key", ref.Key.String(), "client_file", j.upload.client.ident.Ident, "error", err)
+			s.objects[ref] = objectSeen{moved, s.of(ref).held}
+			continue
+		}
 		if err != nil {
-			return &jobError{j, &Rejection{codeBadChangeset, "Bad changeset (UPLOAD): " + err.Error(), err}}
+			return nil, nil, &jobError{j, &Rejection{codeBadChangeset, "Bad changeset (UPLOAD): " + err.Error(), err}}
 		}
 		for _, d := range defects {
 			s.defective[d.Object] = true
@@ -152,16 +166,37 @@ func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
 				cw.reciprocals[versions[i]] = e.Changeset
 			}
 		}
+		return incoming, apart, nil
 	}
+}
+
+// divide takes apart what the device has thrown away, or will. In the merge it
+// would rewrite reciprocals for a copy that no longer is.
+func (s *seen) divide(run []UploadEntry) (merged []*transform.Entry, apart []changeset.Changeset) {
+	merged, apart = make([]*transform.Entry, len(run)), make([]changeset.Changeset, len(run))
+	isApart := func(in changeset.Instruction) bool { return !in.Op.IsSchema() && s.of(in.Object()).standing != current }
 	for i := range run {
-		w.takeChangeset(u, cw, s, &run[i], incoming[i].Changeset, apart[i])
+		cs := run[i].Changeset
+		if slices.ContainsFunc(cs, isApart) {
+			var rest changeset.Changeset
+			for _, in := range cs {
+				if isApart(in) {
+					apart[i] = append(apart[i], in)
+				} else {
+					rest = append(rest, in)
+				}
+			}
+			cs = rest
+		}
+		merged[i] = &transform.Entry{Changeset: cs, Timestamp: run[i].Timestamp, Origin: s.client.ident.Ident}
 	}
-	return nil
+	return merged, apart
 }
 
 // takeChangeset judges a merged changeset object by object, applies what stands,
-// and appends the entry. apart holds its instructions that were not merged.
-func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEntry, merged, apart changeset.Changeset) {
+// and appends the entry. apart holds its instructions that were not merged, heal
+// objects that the author gets whole even if nothing is left of what it did to them.
+func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEntry, merged, apart changeset.Changeset, heal []changeset.ObjectRef) {
 	e := &Entry{
 		Origin: u.client.ident.Ident, User: u.client.user,
 		ClientVersion: up.ClientVersion, Base: up.Base, Timestamp: up.Timestamp,
@@ -195,7 +230,20 @@ func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEn
 		e.Objects = append(e.Objects, t)
 		e.Changeset = append(e.Changeset, instructions...)
 	}
+	for _, ref := range heal {
+		if !slices.ContainsFunc(e.Objects, func(t Touched) bool { return t.Ref == ref }) {
+			o := w.objects[ref]
+			e.Objects = append(e.Objects, w.touched(o, o.now, Touched{Refresh: true}))
+		}
+	}
 	w.append(e)
+}
+
+// sortedRefs returns the objects of a set in some fixed order.
+func sortedRefs(set map[changeset.ObjectRef]bool) []changeset.ObjectRef {
+	return slices.SortedFunc(maps.Keys(set), func(a, b changeset.ObjectRef) int {
+		return cmp.Or(strings.Compare(a.Class, b.Class), strings.Compare(a.Key.String(), b.Key.String()))
+	})
 }
 
 // part is a changeset's instructions on one object.
@@ -301,10 +349,15 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *ob
 			if !owned {
 				now, owned = now.Clone(), true
 			}
+			if in.Op == changeset.OpUpdate {
+				instead = fitPrior(w.schema, o.class, now, in)
+			}
 			if err := now.Apply(w.schema, o.class, in); err != nil {
 				return nil, nil, fmt.Errorf("instruction %d: %w", i, err)
 			}
-			instead = eraseNull(o.class, now, in)
+			if in.Op == changeset.OpSetErase {
+				instead = eraseNull(o.class, now, in)
+			}
 		}
 		if instead != nil && rewritten == nil {
 			rewritten = append(rewritten, instructions[:i]...)
@@ -317,6 +370,19 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *ob
 		}
 	}
 	return now, rewritten, nil
+}
+
+// fitPrior returns an Update of a list's element with the list's true length,
+// should it say another one: nobody minds that when it is applied, but whoever
+// merges with it is refused. It returns nil for all others.
+func fitPrior(s *schema.Schema, class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
+	length, ok := now.ListLength(s, class, in)
+	if !ok || length == in.Prior {
+		return nil
+	}
+	fitting := *in
+	fitting.Prior = length
+	return changeset.Changeset{fitting}
 }
 
 // eraseNull returns what devices get in the place of a SetErase of null from a

@@ -51,6 +51,20 @@ func (o *Object) find(s *schema.Schema, c *schema.Class, in *changeset.Instructi
 	return pl, nil
 }
 
+// ListLength returns how many elements the list has whose element an instruction's
+// path leads to: its prior size, if it is right. It returns false for paths that
+// lead to anything else, or nowhere.
+func (o *Object) ListLength(s *schema.Schema, c *schema.Class, in *changeset.Instruction) (uint32, bool) {
+	if !in.Path.EndsInIndex() {
+		return 0, false
+	}
+	pl, err := o.find(s, c, in)
+	if err != nil || pl.at != schema.InList {
+		return 0, false
+	}
+	return uint32(pl.list.len()), true
+}
+
 // node returns what is at the place. A property's initial value is nil. The
 // error is for elements and entries that do not exist.
 func (pl *place) node() (Node, error) {

@@ -261,7 +261,7 @@ func (c *fakeClient) Upload(u *history.Upload, done func(error)) {
 	f.mu.Lock()
 	gate := f.gate
 	f.judged = append(f.judged, func(ref changeset.ObjectRef, o *object.Object) bool {
-		return u.View == nil || u.View.Contains(ref, o)
+		return u.View == nil || u.View.Contains(ref, o) || u.Next != nil && u.Next.Contains(ref, o)
 	})
 	f.mu.Unlock()
 	c.queue.Lock()

@@ -62,15 +62,18 @@ func (s *session) served() {
 	s.resolved = s.newestQuery
 }
 
-// uploadView is what an upload that comes now is judged by: the last set
-// received and, while that has not been served, the one that the client still
-// sees as well.
-func (s *session) uploadView() history.View {
-	switch {
-	case s.view == nil:
+// sentView is the view under which the client is sent history.
+func (s *session) sentView() history.View {
+	if s.view == nil {
 		return nil
-	case s.pending != nil:
-		return either{s.view, s.pending.view}
 	}
 	return s.view
+}
+
+// nextView is that of the last set received, while it has not been served.
+func (s *session) nextView() history.View {
+	if s.pending == nil {
+		return nil
+	}
+	return s.pending.view
 }

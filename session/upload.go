@@ -115,7 +115,7 @@ func (s *session) takeUpload(m *protocol.Upload, it *item) error {
 	s.over.uploaded = s.over.uploaded || entries
 	s.uploads.begin(size)
 	s.client.Upload(
-		&history.Upload{Progress: s.last.progress, Locked: s.last.locked, Entries: it.entries, View: s.uploadView()},
+		&history.Upload{Progress: s.last.progress, Locked: s.last.locked, Entries: it.entries, View: s.sentView(), Next: s.nextView()},
 		func(err error) {
 			s.uploads.end(size, entries, err)
 			s.conn.memory.release(memory)

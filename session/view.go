@@ -41,13 +41,6 @@ func (v *view) Contains(ref changeset.ObjectRef, o *object.Object) bool {
 	return p != nil && p.Match(ref.Key, o)
 }
 
-// either is the union of two views.
-type either struct{ a, b *view }
-
-func (e either) Contains(ref changeset.ObjectRef, o *object.Object) bool {
-	return e.a.Contains(ref, o) || e.b.Contains(ref, o)
-}
-
 // classNames returns the classes of one or both views, sorted.
 func classNames(a, b *view) []string {
 	var names []string
