@@ -88,6 +88,7 @@ type device struct {
 	version uint64 // of the client file
 	base    uint64 // wire version integrated
 	view    history.View
+	next    history.View // of a bootstrap on its way
 }
 
 func (b *bed) device() *device {
@@ -123,7 +124,7 @@ func (d *device) catchUp() {
 // send uploads changesets made on the device's base, each in a version of its
 // own, and returns what became of them.
 func (d *device) send(changesets ...changeset.Changeset) error {
-	u := &history.Upload{View: d.view, Locked: d.base}
+	u := &history.Upload{View: d.view, Next: d.next, Locked: d.base}
 	for _, cs := range changesets {
 		d.version++
 		u.Entries = append(u.Entries, history.UploadEntry{
