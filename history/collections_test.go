@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/internal/mongod"
 	"github.com/isthmus-sync/isthmus/translator"
 )
 
@@ -291,8 +292,11 @@ func TestStreamOfTheDatabaseAlone(t *testing.T) {
 
 // Documents that a TTL index expires are deleted like any other.
 func TestExpiredDocuments(t *testing.T) {
-	b := herd(t, 3, nil)
-	b.admin(fields(`"setParameter":1,"ttlMonitorSleepSecs":1`))
+	b := newServerBed(t, mongod.Options{Parameters: map[string]string{"ttlMonitorSleepSecs": "1"}})
+	b.device().mustSend(ops(dogSchema))
+	b.insert("Dog", dogs(0, 3)...)
+	b.ingest()
+	b.waitAges(map[int64]int64{0: 0, 1: 1, 2: 2})
 	_, err := b.db.Collection("Dog").Indexes().CreateOne(b.ctx, mongo.IndexModel{Keys: fields(`"until":1`), Options: options.Index().SetExpireAfterSeconds(0)})
 	if err != nil {
 		t.Fatal(err)

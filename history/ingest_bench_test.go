@@ -23,6 +23,19 @@ var ingestKinds = []struct {
 	}},
 }
 
+// maxFilled bounds what a benchmark writes, in bytes: its events have to stay in
+// the oplog.
+const maxFilled = 200 << 20
+
+// count is how many documents of a kind a benchmark writes, of n asked for.
+func count(n int, doc func(int) bson.D) int {
+	raw, err := bson.Marshal(doc(0))
+	if err != nil {
+		panic(err)
+	}
+	return min(n, maxFilled/len(raw))
+}
+
 // fill inserts n documents of a kind, and returns how many bytes they have.
 func (b *bed) fill(n int, doc func(int) bson.D) (bytes int) {
 	b.t.Helper()
@@ -67,7 +80,8 @@ func BenchmarkIngest(bench *testing.B) {
 			if err != nil {
 				bench.Fatal(err)
 			}
-			bytes := b.fill(bench.N, kind.doc)
+			n := count(bench.N, kind.doc)
+			bytes := b.fill(n, kind.doc)
 
 			bare := func() time.Duration {
 				start := time.Now()
@@ -77,7 +91,7 @@ func BenchmarkIngest(bench *testing.B) {
 					bench.Fatal(err)
 				}
 				defer stream.Close(b.ctx)
-				for range bench.N {
+				for range n {
 					if !stream.Next(b.ctx) {
 						bench.Fatal(stream.Err())
 					}
@@ -88,12 +102,12 @@ func BenchmarkIngest(bench *testing.B) {
 			bench.ResetTimer()
 			start := time.Now()
 			stop = b.start(b.newIngester())
-			b.waitObjects(bench.N)
+			b.waitObjects(n)
 			took := time.Since(start)
 			bench.StopTimer()
 			stop()
 			read = min(read, bare())
-			bench.ReportMetric(float64(bench.N)/took.Seconds(), "documents/s")
+			bench.ReportMetric(float64(n)/took.Seconds(), "documents/s")
 			bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
 			bench.ReportMetric(read.Seconds()/took.Seconds(), "of-bare-read")
 		})
@@ -107,15 +121,16 @@ func BenchmarkImport(bench *testing.B) {
 		bench.Run(kind.name, func(bench *testing.B) {
 			b := newBed(bench)
 			b.device().mustSend(ops(dogSchema))
-			bytes := b.fill(bench.N, kind.doc)
+			n := count(bench.N, kind.doc)
+			bytes := b.fill(n, kind.doc)
 			bench.ResetTimer()
 			start := time.Now()
 			stop := b.start(b.newIngester())
-			b.waitObjects(bench.N)
+			b.waitObjects(n)
 			took := time.Since(start)
 			bench.StopTimer()
 			stop()
-			bench.ReportMetric(float64(bench.N)/took.Seconds(), "documents/s")
+			bench.ReportMetric(float64(n)/took.Seconds(), "documents/s")
 			bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
 		})
 	}

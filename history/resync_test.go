@@ -202,6 +202,31 @@ func TestLostToken(t *testing.T) {
 	}
 }
 
+// newServerBed is a bed on a MongoDB server of its own.
+func newServerBed(t *testing.T, opts mongod.Options) *bed {
+	t.Helper()
+	opts.Dir = t.TempDir()
+	server, err := mongod.Start(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	client, err := mongo.Connect(options.Client().ApplyURI(server.URI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Disconnect(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	b := &bed{t: t, ctx: ctx, db: client.Database("app")}
+	b.open()
+	return b
+}
+
 // The oplog of a server is rolled over while nobody reads it. What was written
 // meanwhile is found, and the sync of what comes then goes on.
 func TestOplogIsRolledOver(t *testing.T) {
@@ -215,29 +240,13 @@ func TestOplogIsRolledOver(t *testing.T) {
 	if err := os.WriteFile(hasty, fmt.Appendf(nil, "#!/bin/sh\nexec '%s' --syncdelay 1 \"$@\"\n", path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	server, err := mongod.Start(t.Context(), mongod.Options{Dir: t.TempDir(), OplogMB: 1, Path: hasty})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Kill()
-	client, err := mongo.Connect(options.Client().ApplyURI(server.URI))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := client.Disconnect(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	b := &bed{t: t, ctx: ctx, db: client.Database("app")}
-	b.open()
+	b := newServerBed(t, mongod.Options{OplogMB: 1, Path: hasty})
+	client, ctx := b.db.Client(), b.ctx
 	b.device().mustSend(ops(dogSchema))
 	b.insert("Dog", dogs(0, 10)...)
 	var log strings.Builder
 	newIngester := func() *translator.Ingester {
-		return translator.NewIngester(client, "app", "__bridge_app", b.store, b.file, "node", slog.New(slog.NewTextHandler(&log, nil)))
+		return translator.NewIngester(client, b.db.Name(), "__bridge_"+b.db.Name(), b.store, b.file, "node", slog.New(slog.NewTextHandler(&log, nil)))
 	}
 	stop := b.start(newIngester())
 	b.waitScanned("Dog")

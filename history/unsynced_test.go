@@ -13,7 +13,7 @@ import (
 // wantUnsynced waits until these are the unsynced documents.
 func (b *bed) wantUnsynced(want ...string) {
 	b.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		changed := b.file.Changed()
 		got := b.unsynced()
