@@ -43,6 +43,7 @@ type work struct {
 	objects map[changeset.ObjectRef]*objectWork
 	order   []changeset.ObjectRef // of objects, as first touched
 	clients map[*Client]*clientWork
+	epochs  map[uint64]int64 // the newest of each client file: older sessions are detached
 
 	news      map[schemaItem]bool                         // learned by this batch, not yet in an entry
 	rewritten map[changeset.ObjectRef]changeset.Changeset // of the changeset at hand

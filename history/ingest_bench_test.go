@@ -65,53 +65,85 @@ func (b *bed) waitObjects(n int) {
 	})
 }
 
-// BenchmarkIngest measures foreign inserts made durable in the history per
-// second, and how that compares with reading the same events from a change
-// stream and doing nothing with them.
-func BenchmarkIngest(bench *testing.B) {
-	for _, kind := range ingestKinds {
-		bench.Run(kind.name, func(bench *testing.B) {
-			b := newBed(bench)
-			b.device().mustSend(ops(dogSchema))
-			stop := b.start(b.newIngester())
-			b.waitScanned("Dog")
-			stop()
-			at, err := lastWrite(b.ctx, b.db.Client())
-			if err != nil {
-				bench.Fatal(err)
-			}
-			n := count(bench.N, kind.doc)
-			bytes := b.fill(n, kind.doc)
-
-			bare := func() time.Duration {
-				start := time.Now()
-				stream, err := b.db.Client().Watch(b.ctx, mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "ns.db", Value: b.db.Name()}}}}},
-					options.ChangeStream().SetStartAtOperationTime(&at).SetBatchSize(1000))
-				if err != nil {
-					bench.Fatal(err)
-				}
-				defer stream.Close(b.ctx)
-				for range n {
-					if !stream.Next(b.ctx) {
-						bench.Fatal(stream.Err())
-					}
-				}
-				return time.Since(start)
-			}
-			read := bare()
-			bench.ResetTimer()
-			start := time.Now()
-			stop = b.start(b.newIngester())
-			b.waitObjects(n)
-			took := time.Since(start)
-			bench.StopTimer()
-			stop()
-			read = min(read, bare())
-			bench.ReportMetric(float64(n)/took.Seconds(), "documents/s")
-			bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
-			bench.ReportMetric(read.Seconds()/took.Seconds(), "of-bare-read")
-		})
+// bareRead reads n events from a change stream, as fast as that goes, and does
+// nothing with them.
+func (b *bed) bareRead(n int, from bson.Timestamp) time.Duration {
+	b.t.Helper()
+	start := time.Now()
+	stream, err := b.db.Client().Watch(b.ctx, mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "ns.db", Value: b.db.Name()}}}}},
+		options.ChangeStream().SetStartAtOperationTime(&from).SetBatchSize(1000))
+	if err != nil {
+		b.t.Fatal(err)
 	}
+	defer stream.Close(b.ctx)
+	for range n {
+		if !stream.Next(b.ctx) {
+			b.t.Fatal(stream.Err())
+		}
+	}
+	return time.Since(start)
+}
+
+// BenchmarkIngest measures foreign writes made durable in the history per second,
+// and how that compares with reading the same events from a change stream and
+// doing nothing with them.
+func BenchmarkIngest(bench *testing.B) {
+	for _, updates := range []bool{false, true} {
+		for _, kind := range ingestKinds {
+			name := kind.name + "/inserted"
+			if updates {
+				name = kind.name + "/updated"
+			}
+			bench.Run(name, func(bench *testing.B) { benchIngest(bench, kind.doc, updates) })
+		}
+	}
+}
+
+func benchIngest(bench *testing.B, doc func(int) bson.D, updates bool) {
+	b := newBed(bench)
+	b.device().mustSend(ops(dogSchema))
+	n := count(bench.N, doc)
+	bytes := 0
+	if updates {
+		bytes = b.fill(n, doc)
+	}
+	stop := b.start(b.newIngester())
+	b.waitScanned("Dog")
+	stop()
+	from, err := lastWrite(b.ctx, b.db.Client())
+	if err != nil {
+		bench.Fatal(err)
+	}
+	from.I++
+	if !updates {
+		bytes = b.fill(n, doc)
+	} else if _, err := b.db.Collection("Dog").UpdateMany(b.ctx, bson.D{}, fields(`"$inc":{"age":1}`)); err != nil {
+		bench.Fatal(err)
+	}
+	read := b.bareRead(n, from)
+	head, _ := b.file.Head()
+	bench.ResetTimer()
+	start := time.Now()
+	stop = b.start(b.newIngester())
+	seen := 0
+	b.wait("all are in", func() bool {
+		entries, err := b.file.Entries(b.ctx, head, 1<<30)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, e := range entries {
+			seen += len(e.Objects)
+			head = e.Version
+		}
+		return seen >= n
+	})
+	took := time.Since(start)
+	bench.StopTimer()
+	stop()
+	read = min(read, b.bareRead(n, from))
+	bench.ReportMetric(float64(n)/took.Seconds(), "documents/s")
+	bench.ReportMetric(float64(bytes)/took.Seconds()/1e6, "MB/s")
+	bench.ReportMetric(read.Seconds()/took.Seconds(), "of-bare-read")
 }
 
 // BenchmarkImport measures how fast a collection that has documents already

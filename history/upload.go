@@ -76,7 +76,7 @@ func (w *work) client(c *Client) *clientWork {
 // its changesets that is new.
 func (w *work) takeUpload(j *job) error {
 	u := j.upload
-	if u.client.hasFailed() {
+	if u.client.hasFailed() || u.client.epoch < w.epochs[u.client.ident.Ident] {
 		return &jobError{j, ErrDetached}
 	}
 	if err := u.client.loadReciprocals(w.ctx); err != nil {
@@ -305,7 +305,13 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 		s.closed[p.ref] = true
 		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason}), false
 	}
-	after, rewritten, err := w.apply(o, p.instructions)
+	instructions := p.instructions
+	after, rewritten, err := w.apply(o, instructions)
+	fitted := err != nil && s.defective[p.ref]
+	if fitted {
+		instructions = w.fit(o, instructions)
+		after, rewritten, err = w.apply(o, instructions)
+	}
 	if err != nil {
 		// The merge was right, so the author's copy is not what it says. Its
 		// part is left out and its copy made right.
@@ -314,9 +320,11 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 		s.closed[p.ref] = true
 		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()}), false
 	}
-	instructions := p.instructions
 	if rewritten != nil {
-		w.rewritten[p.ref], instructions = rewritten, rewritten
+		instructions = rewritten
+	}
+	if fitted || rewritten != nil {
+		w.rewritten[p.ref] = instructions
 	}
 	// The author's device merges a defective pair in another way. It gets the
 	// object whole, and until then nothing of what it would merge.
