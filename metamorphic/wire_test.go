@@ -23,7 +23,9 @@ type wire struct {
 // passage is one connection through the wire.
 type passage struct {
 	device, node net.Conn
-	vanished     bool // under the wire's mu
+	// Under the wire's mu:
+	vanished bool // the device's end is gone
+	mute     bool // something that came down was lost, and so is all that follows
 }
 
 func (l *passage) close() {
@@ -86,7 +88,7 @@ func (w *wire) pass(l *passage, from, to net.Conn, direction int) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			allowed, lost, breaks := w.allow(direction, n)
+			allowed, lost, breaks := w.allow(l, direction, n)
 			if !lost {
 				_, werr := to.Write(buf[:allowed])
 				if err == nil {
@@ -113,10 +115,11 @@ func (w *wire) pass(l *passage, from, to net.Conn, direction int) {
 
 // allow says how many of n bytes pass, whether they are lost on the way, and
 // whether the wire breaks after them.
-func (w *wire) allow(direction, n int) (allowed int, lost, breaks bool) {
+func (w *wire) allow(l *passage, direction, n int) (allowed int, lost, breaks bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	lost = w.mute && direction == down
+	l.mute = l.mute || w.mute && direction == down
+	lost = l.mute && direction == down
 	if w.left[direction] < 0 {
 		return n, lost, false
 	}
