@@ -175,13 +175,25 @@ func (f *File) prepare(ctx context.Context, b *batchState) error {
 func (f *File) newWork(ctx context.Context, b *batchState) *work {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &work{
+	w := &work{
 		f: f, ctx: ctx, batch: b,
 		head: f.head, salt: newSalt(), schema: f.schema, queryable: f.queryable, holds: f.holds,
 		objects:   map[changeset.ObjectRef]*objectWork{},
 		clients:   map[*Client]*clientWork{},
+		epochs:    map[uint64]int64{},
 		rewritten: map[changeset.ObjectRef]changeset.Changeset{},
 	}
+	for _, j := range b.jobs {
+		if j.upload == nil {
+			continue
+		}
+		ident := j.upload.client.ident.Ident
+		w.epochs[ident] = max(w.epochs[ident], j.upload.client.epoch)
+		if attached := f.clients[ident]; attached != nil {
+			w.epochs[ident] = max(w.epochs[ident], attached.epoch)
+		}
+	}
+	return w
 }
 
 // run works the batch out and writes it, all but the commit itself.

@@ -76,7 +76,7 @@ func (w *work) client(c *Client) *clientWork {
 // its changesets that is new.
 func (w *work) takeUpload(j *job) error {
 	u := j.upload
-	if u.client.hasFailed() {
+	if u.client.hasFailed() || u.client.epoch < w.epochs[u.client.ident.Ident] {
 		return &jobError{j, ErrDetached}
 	}
 	if err := u.client.loadReciprocals(w.ctx); err != nil {
@@ -116,7 +116,6 @@ func (w *work) takeUpload(j *job) error {
 
 // takeRun takes consecutive changesets with one base.
 func (w *work) takeRun(j *job, cw *clientWork, run []UploadEntry) error {
-	w.f.log.Debug("RUN", "head", w.head, "ident", j.upload.client.ident.Ident, "epoch", j.upload.client.epoch, "n", len(w.batch.jobs))
 	u := j.upload
 	s, err := w.seenSince(u, run)
 	if err != nil {
@@ -310,7 +309,6 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 	after, rewritten, err := w.apply(o, instructions)
 	fitted := err != nil && s.defective[p.ref]
 	if fitted {
-		// Better some of it, and the author's copy made right, than nothing.
 		instructions = w.fit(o, instructions)
 		after, rewritten, err = w.apply(o, instructions)
 	}
