@@ -238,11 +238,11 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		)
 		switch {
 		case err == nil:
+			f.store.opts.OnBatch(b.measure(start))
 			for _, j := range b.jobs {
 				j.done(nil)
 			}
 			f.countIngests(b.jobs)
-			f.store.opts.OnBatch(b.measure(start))
 			return
 		case errors.Is(err, errHeadMoved):
 			f.store.opts.OnRetry(RetryHeadMoved)

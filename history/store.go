@@ -76,7 +76,7 @@ type Options struct {
 	// OnCommit is called after each commit of this node, with the new head.
 	OnCommit func(file string, version uint64)
 	// OnBatch is called after each commit of this node, those that append nothing
-	// included.
+	// included, and before those who wait for it hear of it.
 	OnBatch func(Batch)
 	// OnRetry is called whenever a batch is not committed and tried again.
 	OnRetry func(RetryReason)
