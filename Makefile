@@ -11,7 +11,7 @@ FUZZTIME ?= 10s
 CONCURRENT = ./appservices/... ./cmd/... ./config/... ./device/... ./session/... ./translator/... ./internal/...
 
 # Tests of the whole server; each keeps both cores busy.
-WHOLE = $(patsubst %,./%,$(wildcard e2e metamorphic soak))
+WHOLE = $(patsubst %,./%,$(wildcard e2e faults metamorphic soak))
 
 # How long `make soak` goes on: random operations in one process, then sessions
 # of real clients.
