@@ -284,6 +284,12 @@ func (c *conn) write(m protocol.Message) error {
 	if cap(c.out) > keptBuffer {
 		c.out = nil
 	}
+	switch m := m.(type) {
+	case *protocol.JSONError:
+		c.server.opts.OnError(m.Code)
+	case *protocol.QueryError:
+		c.server.opts.OnError(m.Code)
+	}
 	if err := c.ws.Write(context.Background(), websocket.MessageBinary, data); err != nil {
 		return errGone
 	}

@@ -46,6 +46,9 @@ type Options struct {
 	Presence      Presence // default: a MemoryPresence
 	Node          string   // this node's name on the presence board
 	Logger        *slog.Logger
+	// OnError, which may be nil, is called with the code of every error that a
+	// client is sent.
+	OnError func(protocol.ErrorCode)
 
 	// MaxMessage bounds a message in bytes, and what its body inflates to by
 	// twice as much.
@@ -95,6 +98,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Presence == nil {
 		o.Presence = NewMemoryPresence()
+	}
+	if o.OnError == nil {
+		o.OnError = func(protocol.ErrorCode) {}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,32 @@ func TestTrap3BadQueryIsRefusedAndTheNextServed(t *testing.T) {
 	}
 	if got := brief(seen(t, p.subscribe(`{"Dog":"(age > 3)"}`))); !strings.Contains(got, "CreateObject Dog 1") {
 		t.Errorf("after the bad queries a good one got %s", got)
+	}
+}
+
+// Errors are counted as clients are sent them, of queries, sessions and
+// connections alike.
+func TestErrorsAreCounted(t *testing.T) {
+	var mu sync.Mutex
+	var codes []protocol.ErrorCode
+	r := newRig(t, func(o *Options) {
+		o.OnError = func(code protocol.ErrorCode) {
+			mu.Lock()
+			defer mu.Unlock()
+			codes = append(codes, code)
+		}
+	})
+	p := r.dial("ann").open(1)
+	p.send(&protocol.Query{Session: 1, Version: 1, Body: `["Dog"]`})
+	expect[*protocol.QueryError](p.wire)
+	p.send(&protocol.Upload{Session: 1, ProgressClient: 1, ProgressServer: 1 << 40})
+	expect[*protocol.JSONError](p.wire)
+	p.send(&protocol.Bind{Session: 1})
+	expect[*protocol.JSONError](p.wire)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []protocol.ErrorCode{protocol.BadQuery, protocol.BadServerVersion, protocol.ReuseOfSessionIdent}; !slices.Equal(codes, want) {
+		t.Errorf("counted %v, want %v", codes, want)
 	}
 }
 

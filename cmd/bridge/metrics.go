@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/protocol"
 )
 
 // meters count what the history of this node tells of.
 type meters struct {
 	commits, entries, uploads, bytes prometheus.Counter
-	retries, defects                 *prometheus.CounterVec
+	retries, defects, errors         *prometheus.CounterVec
 	seconds, changesets, hints       prometheus.Histogram
 }
 
@@ -19,8 +21,8 @@ func newMeters() *meters {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
@@ -33,6 +35,7 @@ func newMeters() *meters {
 		bytes:      counter("bridge_upload_bytes_total", "Bytes of the changesets in them."),
 		retries:    vec("bridge_commit_retries_total", "Commits that were tried again, by reason.", "reason"),
 		defects:    vec("bridge_defects_healed_total", "Objects sent whole since their device is known to have merged them wrongly, by kind.", "kind"),
+		errors:     vec("bridge_session_errors_total", "Errors of the protocol that clients of this node were sent, by code.", "code", "name"),
 		seconds:    histogram("bridge_commit_seconds", "Time from a commit's first attempt until it is durable.", .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60),
 		changesets: histogram("bridge_commit_changesets", "Changesets of devices in a commit that has any.", sizes...),
 		hints:      histogram("bridge_commit_hints", "Documents looked at by a commit that ingests.", sizes...),
@@ -40,12 +43,17 @@ func newMeters() *meters {
 	for _, reason := range history.RetryReasons {
 		m.retries.WithLabelValues(string(reason))
 	}
+	for code, info := range protocol.Errors {
+		if !info.Kills {
+			m.errors.WithLabelValues(strconv.Itoa(int(code)), info.Name)
+		}
+	}
 	return m
 }
 
 // register makes the meters part of what is collected.
 func (m *meters) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.commits, m.entries, m.uploads, m.bytes, m.retries, m.defects, m.seconds, m.changesets, m.hints} {
+	for _, c := range []prometheus.Collector{m.commits, m.entries, m.uploads, m.bytes, m.retries, m.defects, m.errors, m.seconds, m.changesets, m.hints} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -70,6 +78,9 @@ func (m *meters) onBatch(b history.Batch) {
 
 func (m *meters) onRetry(why history.RetryReason) { m.retries.WithLabelValues(string(why)).Inc() }
 func (m *meters) onDefect(kind string)            { m.defects.WithLabelValues(kind).Inc() }
+func (m *meters) onError(code protocol.ErrorCode) {
+	m.errors.WithLabelValues(strconv.Itoa(int(code)), protocol.Errors[code].Name).Inc()
+}
 
 // figures are the metrics that are read when they are asked for.
 type figures struct{ node *node }

@@ -69,6 +69,10 @@ func TestFigures(t *testing.T) {
 	s.waitMetric(`bridge_unsynced_documents{class="Dog"}`, 1)
 	s.waitMetric("bridge_ingest_hints_total", 1)
 	s.waitMetric("bridge_commit_hints_count", 1)
+	const refused = `bridge_session_errors_total{code="231",name="compensating_write"}`
+	s.waitMetric(refused, 0)
+	s.write(func(tx *device.Tx) error { return tx.Set(device.At("Dog", changeset.IntKey(1), "age"), 4) })
+	s.waitMetric(refused, 1)
 	if events, _ := s.metric("bridge_ingest_events_total"); events < 1 {
 		t.Errorf("%v events", events)
 	}

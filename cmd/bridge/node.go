@@ -219,6 +219,7 @@ func (n *node) openHTTP(ctx context.Context) error {
 		Presence:      n.presence,
 		Node:          n.name,
 		Logger:        n.logger,
+		OnError:       n.meters.onError,
 	})
 	if err := errors.Join(registry.Register(figures{n}), n.meters.register(registry)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
