@@ -193,8 +193,8 @@ func (o *observer) states(ctx context.Context) (states, uint64, error) {
 	defer sn.Close()
 	out := states{}
 	for _, name := range appSchema.ClassNames() {
-		err := sn.States(ctx, name, func(k changeset.Key, obj *object.Object, _ []byte) error {
-			out[changeset.ObjectRef{Class: name, Key: k}] = obj
+		err := sn.States(ctx, name, func(st history.State) error {
+			out[changeset.ObjectRef{Class: name, Key: st.Key}] = st.Object
 			return nil
 		})
 		if err != nil {

@@ -192,14 +192,7 @@ func (f *File) backfillBatch(ctx context.Context, class string, generation int, 
 		id := cur.Current.Lookup("_id")
 		// A key of its own: the cursor's memory is used again.
 		last = bson.RawValue{Type: id.Type, Value: append([]byte(nil), id.Value...)}
-		set := f.queryableElems(s, q, class, st.object)
-		gone := "w"
-		if set[len(set)-1].Key == "w" {
-			gone = "q"
-		}
-		models = append(models, mongo.NewUpdateOneModel().
-			SetFilter(append(older(q.generation(class)), bson.E{Key: "_id", Value: last}, bson.E{Key: "v", Value: int64(st.version)})).
-			SetUpdate(bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: bson.D{{Key: gone, Value: ""}}}}))
+		models = append(models, f.queryableModel(s, q, class, last, st, older(q.generation(class))))
 	}
 	if err := cur.Err(); err != nil {
 		return 0, last, fmt.Errorf("read states: %w", err)
@@ -211,6 +204,47 @@ func (f *File) backfillBatch(ctx context.Context, class string, generation int, 
 		return 0, last, fmt.Errorf("write states: %w", err)
 	}
 	return len(models), last, nil
+}
+
+// queryableModel is the write that gives a state the queryable fields of its
+// object, if it is as it was read and satisfies a filter.
+func (f *File) queryableModel(s *schema.Schema, q queryable, class string, id bson.RawValue, st *state, filter bson.D) mongo.WriteModel {
+	set := f.queryableElems(s, q, class, st.object)
+	gone := bson.D{{Key: "q", Value: ""}, {Key: "w", Value: ""}}
+	switch set[len(set)-1].Key {
+	case "q":
+		gone = gone[1:]
+	case "w":
+		gone = gone[:1]
+	}
+	return mongo.NewUpdateOneModel().
+		SetFilter(append(filter, bson.E{Key: "_id", Value: id}, bson.E{Key: "v", Value: int64(st.version)})).
+		SetUpdate(bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: gone}})
+}
+
+// MendQueryable gives object states of a class the queryable fields of their
+// objects anew.
+func (f *File) MendQueryable(ctx context.Context, class string, keys []changeset.Key) error {
+	f.mu.Lock()
+	s, q := f.schema, f.queryable
+	f.mu.Unlock()
+	found := map[changeset.ObjectRef]*state{}
+	if err := f.readStates(ctx, s, class, keys, found); err != nil {
+		return err
+	}
+	var models []mongo.WriteModel
+	for ref, st := range found {
+		if st.object != nil {
+			models = append(models, f.queryableModel(s, q, class, KeyValue(ref.Key), st, nil))
+		}
+	}
+	if len(models) == 0 {
+		return nil
+	}
+	if _, err := f.store.states(class).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
+		return fmt.Errorf("write states of %s: %w", class, err)
+	}
+	return nil
 }
 
 // older matches object states of an earlier generation.

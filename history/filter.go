@@ -33,11 +33,11 @@ func (sn *Snapshot) filter(ctx context.Context, class string, where []*query.Pre
 	if since > 0 {
 		alternatives = append(alternatives, bson.D{{Key: "w", Value: true}})
 		// As of the snapshot: then, states of earlier generations may be left.
-		d, err := readBackfill(sn.Context(ctx), sn.db.Collection(sn.file.store.backfills.Name()), scanID{sn.file.name, class})
+		reached, err := sn.backfilled(ctx, class)
 		if err != nil {
 			return nil, err
 		}
-		if d.Generation < since {
+		if reached < since {
 			alternatives = append(alternatives, older(since))
 		}
 	}
@@ -48,6 +48,12 @@ func (sn *Snapshot) filter(ctx context.Context, class string, where []*query.Pre
 		return alternatives[0].(bson.D), nil
 	}
 	return bson.D{{Key: "$or", Value: alternatives}}, nil
+}
+
+// backfilled returns the generation that all states of a class have reached.
+func (sn *Snapshot) backfilled(ctx context.Context, class string) (int, error) {
+	d, err := readBackfill(sn.Context(ctx), sn.db.Collection(sn.file.store.backfills.Name()), scanID{sn.file.name, class})
+	return d.Generation, err
 }
 
 // filterDoc returns a filter in the driver's form, false if it has a value that

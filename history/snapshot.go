@@ -118,7 +118,7 @@ func (sn *Snapshot) Scan(ctx context.Context, class string, where []*query.Predi
 	if err != nil {
 		return fmt.Errorf("read states of %s: %w", class, err)
 	}
-	return sn.read(ctx, class, cur, func(k changeset.Key, st *state) error { return fn(k, st.object) })
+	return sn.read(ctx, class, cur, func(_ bson.Raw, k changeset.Key, st *state) error { return fn(k, st.object) })
 }
 
 // Context returns a context with which documents can be read as of the
@@ -127,18 +127,55 @@ func (sn *Snapshot) Context(ctx context.Context) context.Context {
 	return mongo.NewSessionContext(ctx, sn.session)
 }
 
-// States calls fn with every object of a class by key, and with the fingerprint of
-// the document it corresponds to. An error of fn ends the scan and is returned.
-func (sn *Snapshot) States(ctx context.Context, class string, fn func(key changeset.Key, o *object.Object, fingerprint []byte) error) error {
+// State is an object state as it is stored.
+type State struct {
+	Key         changeset.Key
+	Object      *object.Object
+	Fingerprint []byte // of the document it corresponds to
+	// Findable: what it holds for queries to find it by is that of its object.
+	Findable bool
+}
+
+// States calls fn with every object state of a class by key. An error of fn ends
+// the scan and is returned.
+func (sn *Snapshot) States(ctx context.Context, class string, fn func(State) error) error {
+	reached, err := sn.backfilled(ctx, class)
+	if err != nil {
+		return err
+	}
 	cur, err := sn.db.Collection(stateCollection(class)).Find(sn.Context(ctx), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return fmt.Errorf("read states of %s: %w", class, err)
 	}
-	return sn.read(ctx, class, cur, func(k changeset.Key, st *state) error { return fn(k, st.object, st.fingerprint) })
+	return sn.read(ctx, class, cur, func(raw bson.Raw, k changeset.Key, st *state) error {
+		return fn(State{k, st.object, st.fingerprint, sn.isFindable(class, raw, st.object, reached)})
+	})
 }
 
-// read calls fn with the object states of a cursor, and closes it.
-func (sn *Snapshot) read(ctx context.Context, class string, cur *mongo.Cursor, fn func(changeset.Key, *state) error) error {
+// isFindable reports whether a state holds for queries what its object says, for
+// those fields that were queryable when it was written. All states have reached
+// a generation; queries do not look further into an older one.
+func (sn *Snapshot) isFindable(class string, raw bson.Raw, o *object.Object, reached int) bool {
+	generation, _ := raw.Lookup("g").AsInt64OK()
+	if generation < int64(reached) || generation > int64(sn.queryable.generation(class)) {
+		return false
+	}
+	then := queryable{class: sn.queryable[class][:generation]}
+	want, err := bson.Marshal(sn.file.queryableElems(sn.schema, then, class, o))
+	if err != nil {
+		return false
+	}
+	for _, name := range []string{"q", "w"} {
+		if !raw.Lookup(name).Equal(bson.Raw(want).Lookup(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// read calls fn with the object states of a cursor, as stored and decoded, and
+// closes it.
+func (sn *Snapshot) read(ctx context.Context, class string, cur *mongo.Cursor, fn func(bson.Raw, changeset.Key, *state) error) error {
 	ctx = sn.Context(ctx)
 	defer cur.Close(ctx)
 	for cur.Next(ctx) {
@@ -146,7 +183,7 @@ func (sn *Snapshot) read(ctx context.Context, class string, cur *mongo.Cursor, f
 		if err != nil {
 			return err
 		}
-		if err := fn(key, st); err != nil {
+		if err := fn(cur.Current, key, st); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,8 @@ type Difference struct {
 	// Changes are the instructions that would make the object state what the
 	// document holds, for people; of the first documents that differ only.
 	Changes []string
+	// Queryable: it is in what queries find the object state by.
+	Queryable bool
 }
 
 // Verification is what Verify found.
@@ -160,11 +162,16 @@ func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.C
 	}
 	other := map[changeset.Key]described{}
 	fingerprints := map[changeset.Key][]byte{}
-	err := sn.States(ctx, c.Name, func(k changeset.Key, o *object.Object, fingerprint []byte) error {
+	err := sn.States(ctx, c.Name, func(st history.State) error {
+		k, o := st.Key, st.Object
 		out.Objects++
-		fingerprints[k] = fingerprint
-		if f := Fingerprint(s, c, o); !bytes.Equal(f[:], fingerprint) {
+		fingerprints[k] = st.Fingerprint
+		if f := Fingerprint(s, c, o); !bytes.Equal(f[:], st.Fingerprint) {
 			differ(k, "the object state is not what its fingerprint says")
+		}
+		if !st.Findable {
+			differ(k, "the object state's queryable fields are not those of its object")
+			out.Differences[len(out.Differences)-1].Queryable = true
 		}
 		if replayed == nil {
 			return nil
@@ -240,12 +247,13 @@ func describe(ctx context.Context, sn *history.Snapshot, c *schema.Class, other 
 		return nil
 	}
 	s := sn.Schema()
-	return sn.States(ctx, c.Name, func(k changeset.Key, state *object.Object, _ []byte) error {
-		d, differs := other[k]
+	return sn.States(ctx, c.Name, func(st history.State) error {
+		d, differs := other[st.Key]
 		if !differs {
 			return nil
 		}
-		changes := object.Diff(s, changeset.ObjectRef{Class: c.Name, Key: k}, state, Refine(s, c, d.object, state))
+		ref := changeset.ObjectRef{Class: c.Name, Key: st.Key}
+		changes := object.Diff(s, ref, st.Object, Refine(s, c, d.object, st.Object))
 		var texts []string
 		for i := range changes {
 			if i == maxChanges {
@@ -260,12 +268,17 @@ func describe(ctx context.Context, sn *history.Snapshot, c *schema.Class, other 
 }
 
 // Repair makes the history look at the objects that differ, so that what their
-// documents hold is committed.
+// documents hold is committed, and mends what queries find them by.
 func (v *Verifier) Repair(ctx context.Context, found *Verification) error {
 	now := history.Timestamp(time.Now())
 	var hints []history.Hint
 	hinted := map[changeset.ObjectRef]bool{}
+	unfindable := map[string][]changeset.Key{}
 	for _, d := range found.Differences {
+		if d.Queryable {
+			unfindable[d.Ref.Class] = append(unfindable[d.Ref.Class], d.Ref.Key)
+			continue
+		}
 		if d.Ref.Class != "" && !hinted[d.Ref] {
 			hinted[d.Ref] = true
 			hints = append(hints, history.Hint{Ref: d.Ref, Time: now})
@@ -274,6 +287,13 @@ func (v *Verifier) Repair(ctx context.Context, found *Verification) error {
 	for some := range slices.Chunk(hints, DefaultScanRange) {
 		if err := v.File.Ingest(ctx, &history.Ingest{Hints: some}); err != nil {
 			return err
+		}
+	}
+	for class, keys := range unfindable {
+		for some := range slices.Chunk(keys, DefaultScanRange) {
+			if err := v.File.MendQueryable(ctx, class, some); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

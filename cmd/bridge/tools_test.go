@@ -192,6 +192,36 @@ func TestVerifyRepairsInText(t *testing.T) {
 		"\nAfter the repair:\nDocuments, object states and history agree")
 }
 
+// Object states that queries would miss, or find for what they are not, are found
+// and mended.
+func TestVerifyQueryableFields(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "findable-abcde", 5, func(c *config.Config) { c.Sync.QueryableFields = []string{"age"} })
+	metadata := s.db.Client().Database("__bridge_" + s.app)
+	waitFor(t, "all states are known to have the field", func() bool {
+		err := metadata.Collection("backfills").FindOne(s.ctx, bson.D{{Key: "_id.class", Value: "Dog"}, {Key: "generation", Value: 1}}).Err()
+		return err == nil
+	})
+	wantText(t, s.run(0, "verify"), "agree")
+	for key, update := range map[int]bson.D{
+		1: {{Key: "$set", Value: bson.D{{Key: "q.age", Value: int64(9)}}}},
+		2: {{Key: "$unset", Value: bson.D{{Key: "q", Value: ""}, {Key: "g", Value: ""}}}},
+		3: {{Key: "$unset", Value: bson.D{{Key: "q", Value: ""}}}, {Key: "$set", Value: bson.D{{Key: "w", Value: true}}}},
+		4: {{Key: "$set", Value: bson.D{{Key: "g", Value: 7}}}},
+	} {
+		if res, err := metadata.Collection("state_Dog").UpdateByID(s.ctx, key, update); err != nil || res.ModifiedCount != 1 {
+			t.Fatalf("%v, %+v", err, res)
+		}
+	}
+	const what = ": the object state's queryable fields are not those of its object\n"
+	text := s.run(0, "verify", "--repair", "--patience", "1ms")
+	wantText(t, text, "Dog 1"+what, "Dog 2"+what, "Dog 3"+what, "Dog 4"+what, "\n4 differences at version ",
+		"\nAfter the repair:\nDocuments, object states and history agree")
+	if n, err := metadata.Collection("state_Dog").CountDocuments(s.ctx, bson.D{{Key: "q.age", Value: 3}, {Key: "g", Value: 1}, {Key: "w", Value: nil}}); n != 5 || err != nil {
+		t.Errorf("%d states are mended, %v", n, err)
+	}
+}
+
 // What a repair can't mend, and why.
 func TestVerifyLeftOver(t *testing.T) {
 	v := &translator.Verification{Version: 7, Objects: 2, Frozen: 1, Differences: []translator.Difference{

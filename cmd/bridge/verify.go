@@ -19,11 +19,11 @@ func newVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Prove that documents, object states and history agree",
-		Long: "verify compares every document with the state of its object, and the states with what a\n" +
-			"replay of the history gives (as long as none of it was trimmed), all as of one time. A\n" +
-			"foreign write that is on its way is waited for. Below a document that differs are the\n" +
-			"instructions that would make its object what the document holds. The exit status is 1 when\n" +
-			"anything differs.\n\n" +
+		Long: "verify compares every document with the state of its object, the states with what a replay\n" +
+			"of the history gives (as long as none of it was trimmed), and what queries find the states\n" +
+			"by with their objects, all as of one time. A foreign write that is on its way is waited for.\n" +
+			"Below a document that differs are the instructions that would make its object what the\n" +
+			"document holds. The exit status is 1 when anything differs.\n\n" +
 			"With --repair the documents are the truth: the objects that differ are made what their\n" +
 			"documents hold, on all devices, and everything is verified again.",
 		Args: exactly(0),
