@@ -37,6 +37,8 @@ type edit struct {
 	by    int64 // of add
 	from  int   // of move
 	to    int
+	// kinds are those of the edit once it was made; none before.
+	kinds []string
 }
 
 // words is how many there are in an edit of each verb.
@@ -133,6 +135,7 @@ var errUnfit = errors.New("does not fit")
 // place is where an edit's path leads.
 type place struct {
 	path  []any
+	shape string                // the path in a kind
 	inner node                  // what the last step is a step of
 	last  any                   // the last step: a property, an index, a key
 	here  node                  // what is there; nil if nothing is
@@ -174,6 +177,7 @@ func (s state) find(r ref, path []any, insert bool) (*place, error) {
 				return nil, errUnfit
 			}
 			at.last, at.here = name, inner[name]
+			at.shape = strings.TrimPrefix(at.shape+"."+name, ".")
 		case *list:
 			n, ok := step.(int)
 			size := len(inner.items)
@@ -184,7 +188,7 @@ func (s state) find(r ref, path []any, insert bool) (*place, error) {
 				return nil, errUnfit
 			}
 			n %= size
-			at.is, at.last, at.here = element(at.is), n, nil
+			at.is, at.last, at.here, at.shape = element(at.is), n, nil, at.shape+"[]"
 			if n < len(inner.items) {
 				at.here = inner.items[n]
 			}
@@ -193,7 +197,7 @@ func (s state) find(r ref, path []any, insert bool) (*place, error) {
 			if !ok {
 				return nil, errUnfit
 			}
-			at.is, at.last, at.here = element(at.is), name, inner[name]
+			at.is, at.last, at.here, at.shape = element(at.is), name, inner[name], at.shape+"{}"
 		default:
 			return nil, errUnfit
 		}
@@ -256,6 +260,7 @@ func (s state) perform(e *edit, session int) ([]realmclient.Op, error) {
 		s[e.ref] = o
 		fields := propertiesForClient(e.value.(object), session)
 		fields[sessionProperty] = realmclient.Int(int64(session))
+		e.kinds = []string{"create " + e.ref.class}
 		return []realmclient.Op{realmclient.Create(e.ref.class, key, fields)}, nil
 	case "delete":
 		if s[e.ref] == nil {
@@ -265,13 +270,19 @@ func (s state) perform(e *edit, session int) ([]realmclient.Op, error) {
 		for _, o := range s {
 			unlink(o, e.ref)
 		}
+		e.kinds = []string{"delete " + e.ref.class}
 		return []realmclient.Op{realmclient.Delete(e.ref.class, key)}, nil
 	}
 	at, err := s.find(e.ref, e.path, e.verb == "insert")
 	if err != nil {
 		return nil, err
 	}
-	return at.perform(e, realmclient.Op{Class: e.ref.class, PK: key, Path: at.path}, session)
+	kinds := at.kinds(e)
+	ops, err := at.perform(e, realmclient.Op{Class: e.ref.class, PK: key, Path: at.path}, session)
+	if err == nil {
+		e.kinds = kinds
+	}
+	return ops, err
 }
 
 // perform makes an edit at its place. op says where that is.

@@ -13,9 +13,10 @@ import (
 // changes meet. The empty one stands for creating and deleting.
 var themes = [][]string{
 	{"n", "t", "c", ""}, {"n", "c"}, {"b", "f", "x", "dec", "ts", "bin", "oid", "u"}, {"one", "far", "m", ""},
-	{"l"}, {"l", "lt", ""}, {"ln"}, {"ll", ""}, {"ll"}, {"lm"}, {"le"}, {"le", "e", ""},
-	{"s", "so"}, {"sn"}, {"sl", ""}, {"sm"}, {"d"}, {"ds", "d", ""}, {"dl", ""}, {"dm"}, {"m"}, {"m", "lm", "dm"},
-	{"e"}, {"e", "m", ""}, {"de"}, {"de", "le", "e"}, {"n", "l", "s", "d", "m", ""},
+	{"l"}, {"lt"}, {"ln"}, {"ll", ""}, {"ll"}, {"lm"}, {"le"}, {"le", "e", ""},
+	{"s", "so"}, {"sn"}, {"sl", ""}, {"sm"}, {"sb"}, {"lu", "dts", "sb"}, {"ldec", "ln", "dts"},
+	{"d"}, {"ds", "d", ""}, {"dl", ""}, {"dm"}, {"m"}, {"m", "lm", "dm"},
+	{"e"}, {"e"}, {"e", "m", ""}, {"de"}, {"de"}, {"de", ""}, {"le", "de"}, {"de", "le", "e"}, {"n", "l", "s", "d", "m", ""},
 	{"n", "t", "l", "le", "dm", "m", "e", "sl", "ll", "de", ""}, {""},
 }
 
@@ -31,6 +32,7 @@ const (
 var (
 	dictKeys = []string{"p", "q", "r"}
 	someText = []scalar{`"a"`, `"b"`, `"cc"`, `""`}
+	someData = []string{"", "AAE=", "x0Y=", "/w=="}
 )
 
 // editor makes up edits.
@@ -47,6 +49,11 @@ type editor struct {
 	// collections. Where a class has several objects they may not: a client that
 	// gets a new object of the class then crashes.
 	solo bool
+	// inner is the property of embedded objects that a session's edits are about
+	// most, and small how many edits there are to one of the small classes: so
+	// that changes meet there, too.
+	inner string
+	small int
 	// who writes: 1 to 3 for a client.
 	who int
 }
@@ -56,7 +63,10 @@ func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))]
 // newEditor makes the editor of a session; all of a session's writes have the
 // same theme.
 func newEditor(rng *rand.Rand, wild bool) *editor {
-	e := &editor{rng: rng, wild: wild, theme: pick(rng, themes...), nested: rng.IntN(3) > 0, solo: rng.IntN(3) > 0}
+	e := &editor{
+		rng: rng, wild: wild, theme: pick(rng, themes...), nested: rng.IntN(2) > 0, solo: rng.IntN(3) > 0,
+		inner: pick(rng, "a", "m", "m", "l", "d", "s", "sub", "les", "les"), small: pick(rng, 8, 8, 8, 2),
+	}
 	if wild && rng.IntN(2) == 0 {
 		e.theme = pick(rng, wildThemes...)
 	}
@@ -82,8 +92,8 @@ func (ed *editor) oneThing() string {
 
 // one makes up an edit that fits the state.
 func (ed *editor) one(s state) *edit {
-	if ed.rng.IntN(8) == 0 {
-		return ed.small(s)
+	if ed.rng.IntN(ed.small) == 0 {
+		return ed.ofSmall(s)
 	}
 	e := &edit{ref: ref{thing, ed.oneThing()}}
 	o := s[e.ref]
@@ -101,21 +111,32 @@ func (ed *editor) one(s state) *edit {
 	return e
 }
 
-// small is an edit of one of the other classes.
-func (ed *editor) small(s state) *edit {
-	e := &edit{ref: ref{other, pick(ed.rng, allNames[other]...)}}
-	if ed.rng.IntN(2) == 0 {
+// ofSmall is an edit of one of the other classes.
+func (ed *editor) ofSmall(s state) *edit {
+	e := &edit{}
+	switch n := ed.rng.IntN(10); {
+	case n == 0:
+		e.ref = ref{stone, pick(ed.rng, allNames[stone]...)}
+	case n < 5:
 		e.ref = ref{mark, pick(ed.rng, allNames[mark]...)}
+	default:
+		e.ref = ref{other, pick(ed.rng, allNames[other]...)}
 	}
 	o := s[e.ref]
 	c := class(e.ref.class)
 	switch {
 	case o == nil:
 		ed.create(e, s)
-	case ed.rng.IntN(3) == 0:
+	case e.ref.class != stone && ed.rng.IntN(4) == 0:
 		e.verb = "delete"
 	default:
-		field := pick(ed.rng, slices.Sorted(maps.Keys(o))...)
+		fields := slices.Sorted(maps.Keys(o))
+		for _, often := range []string{"l", "back"} {
+			if _, has := o[often]; has && ed.rng.IntN(2) == 0 {
+				fields = []string{often}
+			}
+		}
+		field := pick(ed.rng, fields...)
 		ed.at(e, property(c, field), o[field], s, field)
 	}
 	return e
@@ -247,13 +268,16 @@ func (ed *editor) replace(e *edit, p *realmclient.Property, s state) {
 // embedded makes the edit one of something in an embedded object.
 func (ed *editor) embedded(e *edit, p *realmclient.Property, o object, s state) {
 	name := pick(ed.rng, slices.Sorted(maps.Keys(o))...)
+	if often := map[string]string{part: ed.inner, leaf: "ls"}[p.Target]; ed.rng.IntN(3) > 0 {
+		name = often
+	}
 	ed.at(e, property(class(p.Target), name), o[name], s, name)
 }
 
 func (ed *editor) list(e *edit, p *realmclient.Property, l *list, s state) {
 	n := len(l.items)
 	if n > 0 && len(e.path) < maxDepth {
-		if i := ed.rng.IntN(n); inside(l.items[i]) && ed.rng.IntN(2) == 0 {
+		if i := ed.rng.IntN(n); inside(l.items[i]) && ed.rng.IntN(3) > 0 {
 			ed.into(e, p, l.items[i], s, i)
 			return
 		}
@@ -261,7 +285,7 @@ func (ed *editor) list(e *edit, p *realmclient.Property, l *list, s state) {
 	// A client that moves an element of a list of mixed which has held a
 	// collection spoils its file.
 	mayMove := ed.wild && isEmbedded(p) || !isEmbedded(p) && (p.Type != "mixed" || !ed.nested)
-	switch op := ed.rng.IntN(12); {
+	switch op := ed.rng.IntN(14); {
 	case n == 0 || op < 4 && n < maxItems:
 		e.verb, e.path, e.value = "insert", append(e.path, ed.rng.IntN(n+1)), ed.item(p, s, len(e.path))
 	case op < 6:
@@ -274,11 +298,10 @@ func (ed *editor) list(e *edit, p *realmclient.Property, l *list, s state) {
 	case op < 9 && n > 1 && mayMove:
 		e.verb, e.from = "move", ed.rng.IntN(n)
 		e.to = (e.from + 1 + ed.rng.IntN(n-1)) % n
-	case op == 11 && (ed.wild || !ed.atIndex(e)):
+	case op == 9 && p.Collection == "list" && !isEmbedded(p) && p.Type != "mixed":
+		e.verb, e.value = "set", &list{[]node{ed.item(p, s, 1), ed.item(p, s, 1)}}
+	case op == 10 && (ed.wild || !ed.atIndex(e)):
 		e.verb = "clear"
-		if ed.rng.IntN(3) == 0 && p.Collection == "list" && !isEmbedded(p) && p.Type != "mixed" {
-			e.verb, e.value = "set", &list{[]node{ed.item(p, s, 1), ed.item(p, s, 1)}}
-		}
 	default:
 		e.verb, e.path = "remove", append(e.path, ed.rng.IntN(n))
 	}
@@ -323,8 +346,11 @@ func (ed *editor) ownEntry(e *edit, p *realmclient.Property, d dict, s state) {
 		return
 	}
 	key := pick(ed.rng, slices.Sorted(maps.Keys(d))...)
-	if d[key] == nil || ed.rng.IntN(4) == 0 {
+	if n := ed.rng.IntN(12); d[key] == nil || n < 3 {
 		e.verb, e.path = "remove", append(e.path, key)
+		return
+	} else if n == 3 {
+		e.verb = "clear"
 		return
 	}
 	ed.into(e, p, d[key], s, key)
@@ -338,7 +364,7 @@ func (ed *editor) set(e *edit, p *realmclient.Property, n *set, s state) {
 	case op < 4 && len(n.items) > 0:
 		e.verb, e.value = "take", pick(ed.rng, n.items...)
 	case p.Type == "mixed":
-		e.verb, e.value = "put", ed.setMixed()
+		e.verb, e.value = "put", ed.setMixed(s)
 	default:
 		e.verb, e.value = "put", ed.value(p, s)
 		if e.value == nil && isLink(p) {
@@ -365,11 +391,22 @@ func (ed *editor) newEmbedded(p *realmclient.Property, s state) object {
 	o := object{}
 	for range ed.rng.IntN(3) {
 		inner := &c.Properties[ed.rng.IntN(len(c.Properties))]
+		some := func() node {
+			if isEmbedded(inner) {
+				return ed.newEmbedded(inner, s)
+			}
+			return ed.value(inner, s)
+		}
 		switch {
-		case inner.Collection == "" && inner.Type != "object" && inner.Type != "mixed":
-			o[inner.Name] = ed.value(inner, s)
-		case inner.Collection == "list" && inner.Type != "object":
-			o[inner.Name] = &list{[]node{ed.value(inner, s)}}
+		case inner.Type == "mixed":
+		case inner.Collection == "":
+			o[inner.Name] = some()
+		case inner.Collection == "list":
+			l := &list{}
+			for range 1 + ed.rng.IntN(3) {
+				l.items = append(l.items, some())
+			}
+			o[inner.Name] = l
 		}
 	}
 	return o
@@ -402,7 +439,8 @@ func (ed *editor) scalarMixed(s state, inList bool) node {
 	n := ed.rng.IntN(4)
 	made := pick(ed.rng, nil, node(tagged("$int", fmt.Sprint(n))), node(someText[n]), node(tagged("$double", fmt.Sprintf("%d.5", n))),
 		node(scalar("true")), node(tagged("$float", "2.25")), node(tagged("$ts", []int{-5 * n, -1000 * n})),
-		node(tagged("$decimal", "1.50")), node(tagged("$oid", fmt.Sprintf("%024x", n))), "link")
+		node(tagged("$decimal", "1.750")), node(tagged("$oid", fmt.Sprintf("%024x", n))),
+		node(tagged("$uuid", fmt.Sprintf("00000000-0000-4000-9000-%012x", n))), node(tagged("$binary", pick(ed.rng, someData...))), "link")
 	if made != "link" {
 		return made
 	}
@@ -418,12 +456,11 @@ func (ed *editor) scalarMixed(s state, inList bool) node {
 
 // setMixed makes an element of a set of mixed. Numbers of different types that
 // are equal are among what devices get wrong.
-func (ed *editor) setMixed() node {
-	n := ed.rng.IntN(4)
-	if ed.wild && ed.rng.IntN(2) == 0 {
+func (ed *editor) setMixed(s state) node {
+	if n := ed.rng.IntN(4); ed.wild && ed.rng.IntN(3) == 0 {
 		return pick(ed.rng, tagged("$double", fmt.Sprint(n)), tagged("$decimal", fmt.Sprintf("%d.0", n)))
 	}
-	return pick(ed.rng, node(tagged("$int", fmt.Sprint(n))), node(someText[n]), nil, node(scalar("true")))
+	return ed.scalarMixed(s, true)
 }
 
 // value makes a value of a property's type, or of its elements' type.
@@ -440,7 +477,7 @@ func (ed *editor) value(p *realmclient.Property, s state) node {
 	case "string":
 		return someText[n]
 	case "data":
-		return tagged("$binary", pick(ed.rng, "", "AAE=", "x0Y=", "/w=="))
+		return tagged("$binary", pick(ed.rng, someData...))
 	case "timestamp":
 		// Finer than MongoDB's dates.
 		return tagged("$ts", []int{1_700_000_000 + n/2, 5 + 1000*(n%2)})

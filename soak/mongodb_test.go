@@ -173,7 +173,7 @@ func (ed *editor) foreign(s state) *foreign {
 			return f
 		}
 		if p.Type == "mixed" {
-			f.value = ed.setMixed()
+			f.value = ed.setMixed(s)
 		} else {
 			f.value = ed.value(p, s)
 		}

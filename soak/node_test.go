@@ -226,11 +226,7 @@ var zeros = map[string]scalar{
 func fill(o object, c *realmclient.Class) object {
 	out := initial(c)
 	for k, v := range o {
-		p := property(c, k)
-		if inner, ok := v.(object); ok && isEmbedded(p) {
-			v = fill(inner, class(p.Target))
-		}
-		out[k] = v
+		out[k] = settled(v, property(c, k))
 	}
 	return out
 }

@@ -172,17 +172,16 @@ const attempts = 3
 
 // write makes the edits that fit, in one transaction, and returns them. propose
 // makes up the next edit for a state; nil when there is none.
-func (p *phone) write(ctx context.Context, propose func(attempt int) func(state) *edit) ([]string, error) {
+func (p *phone) write(ctx context.Context, propose func(attempt int) func(state) *edit) ([]*edit, error) {
 	for attempt := range attempts {
 		s, err := p.state(ctx)
 		if err != nil {
 			return nil, err
 		}
 		var ops []realmclient.Op
-		var lines []string
+		var edits []*edit
 		next := propose(attempt)
 		for e := next(s); e != nil; e = next(s) {
-			line := e.String()
 			more, err := s.perform(e, p.session)
 			if errors.Is(err, errUnfit) {
 				continue
@@ -190,7 +189,7 @@ func (p *phone) write(ctx context.Context, propose func(attempt int) func(state)
 			if err != nil {
 				return nil, err
 			}
-			ops, lines = append(ops, more...), append(lines, line)
+			ops, edits = append(ops, more...), append(edits, e)
 		}
 		if len(ops) == 0 {
 			return nil, nil
@@ -199,19 +198,19 @@ func (p *phone) write(ctx context.Context, propose func(attempt int) func(state)
 		var refused *realmclient.CommandError
 		switch {
 		case err == nil:
-			return lines, nil
+			return edits, nil
 		case !errors.As(err, &refused) || refused.Timeout:
 			return nil, err
 		}
-		p.unfit(err, lines)
+		p.unfit(err, edits)
 	}
 	return nil, nil
 }
 
 // unfit notes that a write did not fit what it met.
-func (p *phone) unfit(err error, lines []string) {
+func (p *phone) unfit(err error, edits []*edit) {
 	if p.log != nil {
-		fmt.Fprintf(p.log, "does not fit: %v\n%q\n", err, lines)
+		fmt.Fprintf(p.log, "does not fit: %v\n%v\n", err, edits)
 	}
 }
 

@@ -61,11 +61,12 @@ var classes = []realmclient.Class{
 		single("u", "uuid", true), single("m", "mixed", true),
 		links("one", "", thing), links("far", "", other), links("e", "", part),
 		many("l", "list", "int", false), many("ln", "list", "string", true), many("lm", "list", "mixed", true),
-		many("lt", "list", "timestamp", false), links("ll", "list", thing), links("le", "list", part),
+		many("lt", "list", "timestamp", false), many("lu", "list", "uuid", true), many("ldec", "list", "decimal128", false),
+		links("ll", "list", thing), links("le", "list", part),
 		many("s", "set", "int", false), many("sn", "set", "string", true), many("sm", "set", "mixed", true),
-		many("so", "set", "objectId", false), links("sl", "set", other),
+		many("so", "set", "objectId", false), many("sb", "set", "data", true), links("sl", "set", other),
 		many("d", "dictionary", "int", true), many("ds", "dictionary", "string", false),
-		many("dm", "dictionary", "mixed", true), links("dl", "dictionary", thing), links("de", "dictionary", part)),
+		many("dts", "dictionary", "timestamp", true), many("dm", "dictionary", "mixed", true), links("dl", "dictionary", thing), links("de", "dictionary", part)),
 }
 
 // topClasses are the classes whose objects have keys.

@@ -31,6 +31,8 @@ type operation struct {
 	lines  []string
 	// seed is that of a write whose lines are still to be made up.
 	seed uint64
+	// kinds are those of what was done.
+	kinds []string
 }
 
 var verbs = map[string][]string{

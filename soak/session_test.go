@@ -29,6 +29,7 @@ type outcome struct {
 	text   string
 	script script // what was done, all made up
 	writes int
+	kinds  []string // of all that was done
 	took   time.Duration
 	// told are the errors and resets that clients were told of.
 	told []string
@@ -120,8 +121,12 @@ func (c *crew) play(ctx context.Context, session int, s script, ed *editor, o *o
 		if err != nil {
 			o.failErr(strings.Split(op.String(), "\n")[0], err)
 		}
+		if op.verb != "write" {
+			op.kinds = []string{op.who + " " + op.verb}
+		}
+		o.kinds = append(o.kinds, op.kinds...)
 		if op.verb == "write" {
-			op.seed = 0
+			op.seed, op.kinds = 0, nil
 			o.writes += len(op.lines)
 			if len(op.lines) == 0 {
 				continue
@@ -150,23 +155,29 @@ func (c *crew) step(ctx context.Context, p *phone, op *operation, ed *editor) er
 	case "sync":
 		return p.sync(ctx)
 	}
-	lines, err := p.write(ctx, func(attempt int) func(state) *edit {
-		if op.seed == 0 {
-			return scripted(op.lines)
-		}
-		own := *ed
-		own.who = p.number
-		own.rng = rand.New(rand.NewPCG(op.seed, uint64(attempt)))
-		left := 1 + own.rng.IntN(3)
-		return func(s state) *edit {
-			if left--; left < 0 {
-				return nil
-			}
-			return own.one(s)
-		}
-	})
-	op.lines = lines
+	edits, err := p.write(ctx, func(attempt int) func(state) *edit { return op.propose(ed, p.number, attempt) })
+	op.lines = nil
+	for _, e := range edits {
+		op.lines, op.kinds = append(op.lines, e.String()), append(op.kinds, e.kinds...)
+	}
 	return err
+}
+
+// propose makes the proposer of a client's edits for a write.
+func (o *operation) propose(ed *editor, client, attempt int) func(state) *edit {
+	if o.seed == 0 {
+		return scripted(o.lines)
+	}
+	own := *ed
+	own.who = client
+	own.rng = rand.New(rand.NewPCG(o.seed, uint64(attempt)))
+	left := 1 + own.rng.IntN(3)
+	return func(s state) *edit {
+		if left--; left < 0 {
+			return nil
+		}
+		return own.one(s)
+	}
 }
 
 // scripted proposes the edits of a script's lines.
@@ -205,6 +216,7 @@ func (c *crew) writeForeign(ctx context.Context, session int, op *operation, ed 
 		if err := f.do(ctx, c.bridge.documents, session); err != nil {
 			return nil, fmt.Errorf("%s: %w", line, err)
 		}
+		op.kinds = append(op.kinds, f.kind())
 	}
 	return lines, nil
 }

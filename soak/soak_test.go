@@ -35,6 +35,9 @@ func TestMain(m *testing.M) { mongotest.Main(m) }
 // before it is started afresh; it keeps a little of each.
 const sessionsPerProcess = 250
 
+// enoughForAll is how many sessions have every kind of edit.
+const enoughForAll = 5000
+
 // newCrew makes a crew for the rest of the test.
 func newCrew(t testing.TB, b *bridge, sessions *atomic.Int64, name string) *crew {
 	t.Helper()
@@ -72,7 +75,8 @@ type figures struct {
 	sessions int
 	writes   int
 	took     time.Duration
-	kinds    map[string]int
+	failures map[string]int // by kind of outcome
+	edits    map[string]int // by kind of edit
 }
 
 func (f *figures) add(o *outcome) {
@@ -82,15 +86,18 @@ func (f *figures) add(o *outcome) {
 	f.writes += o.writes
 	f.took += o.took
 	if o.kind != "" {
-		f.kinds[o.kind]++
+		f.failures[o.kind]++
+	}
+	for _, kind := range o.kinds {
+		f.edits[kind]++
 	}
 }
 
 func (f *figures) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d sessions, %d edits, %v a session", f.sessions, f.writes, (f.took / time.Duration(max(1, f.sessions))).Round(time.Millisecond))
-	for _, k := range slices.Sorted(maps.Keys(f.kinds)) {
-		fmt.Fprintf(&b, ", %d %s", f.kinds[k], k)
+	for _, k := range slices.Sorted(maps.Keys(f.failures)) {
+		fmt.Fprintf(&b, ", %d %s", f.failures[k], k)
 	}
 	return b.String()
 }
@@ -103,7 +110,7 @@ func TestSessions(t *testing.T) {
 	}
 	t.Logf("-seed=%d -defects=%v", seed, *defectsFlag)
 	b := startBridge(t)
-	f := &figures{kinds: map[string]int{}}
+	f := &figures{failures: map[string]int{}, edits: map[string]int{}}
 	var numbers, next atomic.Int64
 	var all sync.WaitGroup
 	for i := range *parallelFlag {
@@ -137,6 +144,11 @@ func TestSessions(t *testing.T) {
 		t.Errorf("the bridge's metrics: %v", err)
 	}
 	t.Logf("%v; objects sent whole for pairs that devices merge wrongly: %s", f, healed)
+	none := missing(f.edits, *defectsFlag)
+	t.Logf("%d of %d kinds of edits have occurred", len(expected(*defectsFlag))-len(none), len(expected(*defectsFlag)))
+	if len(none) > 0 && *sessionsFlag >= enoughForAll {
+		t.Errorf("none of these in %d sessions: %s", f.sessions, strings.Join(none, ", "))
+	}
 }
 
 // report shortens a session that has failed, and prints it.
