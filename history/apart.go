@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/object"
@@ -126,6 +127,9 @@ func (w *work) tryMerge(o *objectWork, window []*transform.Entry, incoming trans
 	if err := transform.Merge(trial, []*transform.Entry{&incoming}, transform.ServerRules); err != nil {
 		return nil, err
 	}
+	if o.now == nil {
+		incoming.Changeset = fromCreation(incoming.Changeset)
+	}
 	if _, _, err := w.apply(o, incoming.Changeset); err != nil {
 		return nil, err
 	}
@@ -133,6 +137,17 @@ func (w *work) tryMerge(o *objectWork, window []*transform.Entry, incoming trans
 		*window[i] = *e
 	}
 	return incoming.Changeset, nil
+}
+
+// fromCreation leaves out what was written to an object that others have erased
+// meanwhile, up to where it is created again. As in every merge, the erasure has
+// won; the author need not be told, though its device may have had no part in that.
+func fromCreation(cs changeset.Changeset) changeset.Changeset {
+	i := slices.IndexFunc(cs, func(in changeset.Instruction) bool { return in.Op == changeset.OpCreateObject })
+	if i < 0 {
+		return nil
+	}
+	return cs[i:]
 }
 
 // isInList reports whether an instruction goes by a position in a list.

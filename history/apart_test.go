@@ -9,6 +9,7 @@ import (
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/object"
 )
 
 // insert is an insertion of a tag into dog 1.
@@ -122,5 +123,84 @@ func TestErasureBelowABootstrap(t *testing.T) {
 	b.wantInstructions(e)
 	if got := b.tags(); got != "a w" {
 		t.Errorf("tags: %s", got)
+	}
+}
+
+// An object that is created and erased at once was never there, and one that is
+// erased again is gone already: of that nobody is sent anything, and nobody's
+// creation of it is merged with it.
+func TestNothingOfAnObject(t *testing.T) {
+	erase := `{"op":"EraseObject","class":"Dog","pk":1}`
+	create := `{"op":"CreateObject","class":"Dog","pk":1}`
+	setAge := `{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":3}`
+	cases := []struct {
+		name   string
+		before string // instructions
+		write  func(first, second, third *device)
+	}{
+		{"created and erased at once", "", func(_, second, third *device) {
+			second.mustSend(ops("[%s,%s]", create, erase))
+			third.mustSend(ops("[%s]", create), ops("[%s]", setAge))
+		}},
+		{"created before, and changed after it is known", "", func(_, second, third *device) {
+			second.mustSend(ops("[%s,%s]", create, erase))
+			third.mustSend(ops("[%s]", create))
+			third.catchUp()
+			third.mustSend(ops("[%s]", setAge))
+		}},
+		{"erased again", create, func(first, second, third *device) {
+			first.mustSend(ops("[%s]", erase))
+			second.version += 20 // so that its clock is ahead
+			second.mustSend(ops("[%s]", erase))
+			third.version += 10
+			third.mustSend(ops("[%s,%s,%s]", erase, create, setAge))
+		}},
+	}
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBed(t)
+			first, second, third := b.device(), b.device(), b.device()
+			first.mustSend(ops(dogSchema), ops("[%s]", test.before))
+			for _, d := range []*device{first, second, third} {
+				d.catchUp()
+			}
+			test.write(first, second, third)
+			for _, e := range b.entries() {
+				for i := range e.Objects {
+					if o := &e.Objects[i]; o.Refresh || o.Refused != "" {
+						t.Errorf("version %d: %+v", e.Version, o)
+					} else if o.Before == nil && o.After == nil && len(e.Changeset) > 0 {
+						t.Errorf("version %d has instructions: %v", e.Version, e.Changeset)
+					}
+				}
+			}
+			b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"3"}}`)
+		})
+	}
+}
+
+// What a device writes to its own creation of an object that others have erased
+// out of its sight goes the way of that creation: nothing is refused.
+func TestWrittenToWhatIsGone(t *testing.T) {
+	b := newBed(t)
+	writer, author := b.device(), b.device()
+	writer.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	if err := b.file.MakeQueryable(b.ctx, "Dog", []string{"name"}); err != nil {
+		t.Fatal(err)
+	}
+	author.view = viewFunc(func(_ changeset.ObjectRef, o *object.Object) bool { return o != nil && o.Fields["name"] != nil })
+	writer.catchUp()
+	author.catchUp()
+	writer.mustSend(ops(`[{"op":"EraseObject","class":"Dog","pk":1}]`))
+	named := `{"op":"CreateObject","class":"Dog","pk":1},{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Rex"}`
+	author.mustSend(ops("[%s]", named))
+	created := b.last()
+	author.base = (created.Version - 1) * history.Stride // all but the answer to that
+	author.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":3}]`))
+	changed := b.last()
+	for _, e := range []*history.Entry{created, changed} {
+		if len(e.Changeset) != 0 || len(e.Objects) != 1 || !e.Objects[0].Refresh || e.Objects[0].Refused != "" {
+			t.Errorf("version %d: %v %+v", e.Version, e.Changeset, e.Objects)
+		}
 	}
 }

@@ -47,6 +47,12 @@ type Touched struct {
 	Refused string
 }
 
+// nothing reports whether the object was not there before the entry and is not
+// after it: it was created and erased at once, or erased again. The history has no
+// instructions of that. No device is sent them, so none would merge them as the
+// server did, and what another creates under the same key has nothing to fear.
+func (t *Touched) nothing() bool { return t.Before == nil && t.After == nil }
+
 // Encoded returns the changeset as it is sent to devices, made once. The caller
 // must not change it.
 func (e *Entry) Encoded() []byte {

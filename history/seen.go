@@ -120,7 +120,7 @@ func (w *work) objectSeen(u *uploadJob, ref changeset.ObjectRef, list []touch, s
 		switch {
 		case own && touch.t.Refused != "":
 			out.standing = shut
-		case out.standing == shut:
+		case out.standing == shut, !own && touch.t.nothing():
 		case own && touch.t.Refresh,
 			own && touch.t.After != nil && !after,
 			!own && touch.t.Before != nil && touch.t.After != nil && before != after,

@@ -213,7 +213,7 @@ func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEn
 	stands := map[changeset.ObjectRef]bool{}
 	for _, part := range split(merged) {
 		t, ok := w.takePart(u, s, part)
-		stands[part.ref] = ok
+		stands[part.ref] = ok && !t.nothing()
 		e.Objects = append(e.Objects, t)
 	}
 	for _, in := range merged {
@@ -228,7 +228,9 @@ func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEn
 	for _, part := range split(apart) {
 		t, instructions := w.takeApart(u, cw, s, up, part)
 		e.Objects = append(e.Objects, t)
-		e.Changeset = append(e.Changeset, instructions...)
+		if !t.nothing() {
+			e.Changeset = append(e.Changeset, instructions...)
+		}
 	}
 	for _, ref := range heal {
 		if !slices.ContainsFunc(e.Objects, func(t Touched) bool { return t.Ref == ref }) {
