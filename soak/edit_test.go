@@ -290,8 +290,8 @@ func (at *place) perform(e *edit, op realmclient.Op, session int) ([]realmclient
 	value := forClient(e.value, session)
 	switch e.verb {
 	case "set", "default":
-		if !at.takes(e.value) {
-			return nil, errUnfit
+		if !at.takes(e.value) || e.verb == "default" && e.value == nil && isLink(at.is) {
+			return nil, errUnfit // a client tells nobody that a link is null by default
 		}
 		at.put(clone(e.value))
 		op.Op, op.Value, op.Default = "set", value, e.verb == "default"

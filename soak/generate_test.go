@@ -212,6 +212,9 @@ func (ed *editor) scalar(e *edit, p *realmclient.Property, here node, s state) {
 		ed.assign(e, s)
 	case single && ed.rng.IntN(8) == 0:
 		e.verb, e.value = "default", ed.value(p, s)
+		if e.value == nil && isLink(p) {
+			e.verb = "set"
+		}
 	default:
 		e.verb, e.value = "set", ed.value(p, s)
 	}
