@@ -44,8 +44,8 @@ type vector struct {
 // position (defect 7.1).
 const quirkRawCompare = "set_erase_raw_compare"
 
-// TestMergeVectors compares merges with those the original made. (With -v the
-// count is shown also when all is well.)
+// TestMergeVectors compares merges with those the original made, and says how
+// many agree.
 func TestMergeVectors(t *testing.T) {
 	var passed, failed, quirks, changed, dirty int
 	eachVector(t, *vectorsFile, func(v *vector) {
@@ -67,10 +67,40 @@ func TestMergeVectors(t *testing.T) {
 			passed++
 		}
 	})
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	announce(t, fmt.Sprintf("%d passed, %d failed\n", passed, failed))
 	t.Logf("%d with the quirk %s besides; %d changesets changed, of which the original says %d", quirks, quirkRawCompare, changed, dirty)
 	if passed+failed+quirks == 0 {
 		t.Error("no vectors")
+	}
+}
+
+// announce prints a line for whoever runs the tests. "go test ./transform" drops
+// what a package that passes has printed, unless told -v; a run that was asked for
+// with -vectors is about that line, so it goes to the output of go test itself,
+// where the system has a name for that: the standard output, or the standard error
+// if the former is a file, in which go test would write over it.
+func announce(t *testing.T, line string) {
+	fmt.Print(line)
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "vectors" })
+	if !asked || testing.Verbose() || t.Failed() {
+		return
+	}
+	parent := fmt.Sprintf("/proc/%d", os.Getppid())
+	if exe, err := os.Readlink(parent + "/exe"); err != nil || filepath.Base(exe) != "go" {
+		return
+	}
+	name := parent + "/fd/1"
+	if is, err := os.Stat(name); err == nil && is.Mode().IsRegular() {
+		name = parent + "/fd/2"
+	}
+	out, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	if _, err := out.WriteString(line); err != nil {
+		t.Error(err)
 	}
 }
 
