@@ -48,7 +48,12 @@ func (s *session) awaitUploads() (bool, error) {
 		s.over.waits = false
 		return false, nil
 	}
-	if len(s.marks) == 0 {
+	// One that follows a QUERY is about its bootstrap, and waits for that.
+	n := 0
+	for n < len(s.marks) && s.marks[n].query <= s.resolved {
+		n++
+	}
+	if n == 0 {
 		return true, nil
 	}
 	if s.sent.downloads == 0 {
@@ -56,7 +61,7 @@ func (s *session) awaitUploads() (bool, error) {
 			return true, err
 		}
 	}
-	request := s.marks[len(s.marks)-1].request
-	s.marks = nil
+	request := s.marks[n-1].request
+	s.marks = s.marks[n:]
 	return true, s.send(&protocol.Mark{Session: s.ident, Request: request})
 }
