@@ -41,6 +41,7 @@ func (w *work) takeApart(u *uploadJob, cw *clientWork, s *seen, up *UploadEntry,
 	if rewritten != nil {
 		instructions = rewritten
 	}
+	w.noteErasuresOfNull(o.class, &p)
 	return w.move(o, after, instructions, Touched{Refresh: true}), instructions
 }
 

@@ -81,7 +81,8 @@ type Options struct {
 	// OnRetry is called whenever a batch is not committed and tried again.
 	OnRetry func(RetryReason)
 	// OnDefect is called for each object on which an upload met something that
-	// devices are known to merge wrongly; kind is a transform.DefectKind.
+	// devices are known to get wrong, after it was committed with what puts it
+	// right; kind is a transform.DefectKind.
 	OnDefect func(kind string)
 	// OnSchema is called when classes were added, in this process or elsewhere.
 	OnSchema func(file string, s *schema.Schema)

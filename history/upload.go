@@ -328,6 +328,7 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 	if fitted || rewritten != nil {
 		w.rewritten[p.ref] = instructions
 	}
+	w.noteErasuresOfNull(o.class, &p)
 	// The author's device merges a defective pair in another way. It gets the
 	// object whole, and until then nothing of what it would merge.
 	refresh := s.defective[p.ref] || s.left[p.ref]
@@ -395,17 +396,32 @@ func fitPrior(s *schema.Schema, class *schema.Class, now *object.Object, in *cha
 	return changeset.Changeset{fitting}
 }
 
+// erasesNull reports whether an instruction is a SetErase of null from a set of
+// anything but mixed.
+func erasesNull(class *schema.Class, in *changeset.Instruction) bool {
+	if in.Op != changeset.OpSetErase || !in.Value.IsNull() || len(in.Path) > 0 {
+		return false
+	}
+	p := class.Properties[in.Field]
+	return p != nil && p.Type != changeset.Mixed
+}
+
+// noteErasuresOfNull has a part counted in which something else was put in the
+// place of such instructions.
+func (w *work) noteErasuresOfNull(class *schema.Class, p *part) {
+	if slices.ContainsFunc(p.instructions, func(in changeset.Instruction) bool { return erasesNull(class, &in) }) {
+		w.defects = append(w.defects, transform.Defect{Kind: transform.DefectSetEraseNull, Object: p.ref})
+	}
+}
+
 // eraseNull returns what devices get in the place of a SetErase of null from a
 // set of anything but mixed, which they can't apply though they send it: Clear,
 // and what is left of the set. It returns nil for all other instructions.
 func eraseNull(class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
-	if in.Op != changeset.OpSetErase || !in.Value.IsNull() || len(in.Path) > 0 {
+	if !erasesNull(class, in) {
 		return nil
 	}
 	p := class.Properties[in.Field]
-	if p == nil || p.Type == changeset.Mixed {
-		return nil
-	}
 	head := changeset.Instruction{Class: in.Class, Key: in.Key, Field: in.Field}
 	out := changeset.Changeset{head}
 	out[0].Op, out[0].Collection = changeset.OpClear, changeset.SetOf

@@ -308,8 +308,10 @@ func TestIncrementBelowAMove(t *testing.T) {
 	b.wantDocument("Dog", 1, `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"4"}}`)
 }
 
+// Defect 7.6: no device can apply what devices send that takes null out of a set.
 func TestSetEraseOfNull(t *testing.T) {
-	b := newBed(t)
+	var kinds []string
+	b := newBed(t, func(o *history.Options) { o.OnDefect = func(kind string) { kinds = append(kinds, kind) } })
 	d := b.device()
 	d.mustSend(ops(`[{"op":"AddTable","class":"S","pk":{"field":"_id","type":"int","nullable":false}},
 		{"op":"AddColumn","class":"S","field":"s","type":"string","nullable":true,"collection":"set"}]`),
@@ -320,6 +322,9 @@ func TestSetEraseOfNull(t *testing.T) {
 		t.Errorf("others get %v", e.Changeset)
 	}
 	b.wantDocument("S", 1, `{"_id":{"$numberLong":"1"},"s":["a"]}`)
+	if len(kinds) != 1 || kinds[0] != "set_erase_null" {
+		t.Errorf("defects counted: %q", kinds)
+	}
 }
 
 // An entry may be larger than a document of MongoDB's.

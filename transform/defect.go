@@ -6,8 +6,8 @@ import "github.com/isthmus-sync/isthmus/changeset"
 // The values are fit for metrics labels.
 type DefectKind string
 
-// The defects of the original client library that a merge can meet, with the
-// number the specification gives them.
+// The defects of the original client library, with the number the specification
+// gives them. A merge reports those that it can meet.
 const (
 	// DefectSetErase (7.1): two SetErase instructions of different values that
 	// a device may take for equal. Padding downloads makes this improbable.
@@ -42,7 +42,18 @@ const (
 	// DefectSetNumber (7.7): two values that the rules tell apart and storage
 	// does not, such as 1 and 1.0 in a set of mixed.
 	DefectSetNumber DefectKind = "set_number"
+
+	// DefectSetEraseNull (7.6): null was taken out of a set of anything but mixed,
+	// by an instruction that no device can apply. Merging has no part in it;
+	// whoever takes the instruction puts another in its place, and reports it.
+	DefectSetEraseNull DefectKind = "set_erase_null"
 )
+
+// DefectKinds are all of them.
+var DefectKinds = []DefectKind{
+	DefectSetErase, DefectNestedMove, DefectEmbeddedReplaced, DefectClearAtIndex, DefectCollectionKept,
+	DefectClearedKey, DefectSetNumber, DefectSetEraseNull,
+}
 
 // Defect says that a merge met instructions on Object which the device whose
 // changesets were merged will merge in another way when it downloads the other

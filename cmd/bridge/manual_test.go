@@ -24,7 +24,7 @@ func TestManualOfOperations(t *testing.T) {
 	r := start(t, cfg)
 	r.login(t) // what has labels is there once something was counted
 	_, page := get(t, "http://"+r.addr+"/metrics")
-	metrics := map[string]bool{"bridge_defects_healed_total": true}
+	metrics := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (bridge_\w+) `).FindAllStringSubmatch(page, -1) {
 		metrics[m[1]] = true
 	}

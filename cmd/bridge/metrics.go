@@ -8,6 +8,7 @@ import (
 
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/protocol"
+	"github.com/isthmus-sync/isthmus/transform"
 )
 
 // meters count what the history of this node tells of.
@@ -34,7 +35,7 @@ func newMeters() *meters {
 		uploads:    counter("bridge_uploads_total", "UPLOAD messages that this node has committed."),
 		bytes:      counter("bridge_upload_bytes_total", "Bytes of the changesets in them."),
 		retries:    vec("bridge_commit_retries_total", "Commits that were tried again, by reason.", "reason"),
-		defects:    vec("bridge_defects_healed_total", "Objects sent whole since their device is known to have merged them wrongly, by kind.", "kind"),
+		defects:    vec("bridge_defects_healed_total", "Objects put right that devices are known to get wrong, by kind of defect.", "kind"),
 		errors:     vec("bridge_session_errors_total", "Errors of the protocol that clients of this node were sent, by code.", "code", "name"),
 		seconds:    histogram("bridge_commit_seconds", "Time from a commit's first attempt until it is durable.", .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60),
 		changesets: histogram("bridge_commit_changesets", "Changesets of devices in a commit that has any.", sizes...),
@@ -47,6 +48,9 @@ func newMeters() *meters {
 		if !info.Kills {
 			m.errors.WithLabelValues(strconv.Itoa(int(code)), info.Name)
 		}
+	}
+	for _, kind := range transform.DefectKinds {
+		m.defects.WithLabelValues(string(kind))
 	}
 	return m
 }
