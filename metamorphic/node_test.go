@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -42,14 +43,10 @@ func (d *defectCount) add(kind string) {
 	d.mu.Unlock()
 }
 
-func (d *defectCount) total() int {
+func (d *defectCount) byKind() map[string]int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := 0
-	for _, k := range d.kinds {
-		n += k
-	}
-	return n
+	return maps.Clone(d.kinds)
 }
 
 // node is one node of the deployment: all that `bridge serve` runs, but for the

@@ -30,7 +30,7 @@ type phone struct {
 	node     int // number of the node it connects to
 
 	ident  int64 // of the file, once it is known
-	resets int
+	resets int   // client resets: each makes another file
 	writes []*written
 }
 
@@ -185,8 +185,9 @@ func (p *phone) note() {
 func (p *phone) reachable() bool { return !p.offline && !p.muted && !p.paused }
 
 // complaints returns what the phone holds against the server: violations, and
-// errors that end a session for good.
-func (p *phone) complaints() (deaf, resets int, worst error) {
+// errors that end a session for good. (Of a client reset it does not complain: see
+// note.)
+func (p *phone) complaints() (deaf int, worst error) {
 	for _, err := range p.realm.Errors() {
 		var v *device.Violation
 		var s *device.ServerError
@@ -197,13 +198,11 @@ func (p *phone) complaints() (deaf, resets int, worst error) {
 		case errors.As(err, &v):
 			worst = err
 		case errors.As(err, &refused):
-		case errors.As(err, &s) && (s.Action == protocol.ActionClientReset || s.Action == protocol.ActionClientResetNoRecovery):
-			resets++
 		case errors.As(err, &s):
 			worst = err
 		}
 	}
-	return deaf, resets, worst
+	return deaf, worst
 }
 
 // wait runs one of the realm's waits, for so long.

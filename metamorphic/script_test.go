@@ -10,7 +10,11 @@ import (
 )
 
 // operation is one line of a script, with the lines below it that are indented.
+// Before the first stand the number of devices and, where the script is about one
+// of what devices get wrong, which: it is to be met.
 //
+//	devices 2
+//	defect nested_move
 //	device 1 subscribe {"Thing":"n > 2"}
 //	device 1 write 120                      at 120 ms of its clock
 //	  set Thing/1 n 5
@@ -77,6 +81,7 @@ func (o *operation) String() string {
 // script is a list of operations, and what must be known to run them.
 type script struct {
 	devices    int
+	defect     string // a transform.DefectKind, or empty
 	operations []operation
 }
 
@@ -124,6 +129,10 @@ func (s *script) parseLine(line string) error {
 	n, err := strconv.Atoi(rest)
 	if who == "devices" && err == nil {
 		s.devices = n
+		return nil
+	}
+	if who == "defect" {
+		s.defect = rest
 		return nil
 	}
 	o := operation{who: who}

@@ -36,8 +36,12 @@ func TestScripts(t *testing.T) {
 				configurations = append(configurations, randomConfiguration(rng))
 			}
 			for _, c := range configurations {
-				if out := once(t, s, c, strings.HasPrefix(name, "wild")); out.failure != nil {
+				out := once(t, s, c, strings.HasPrefix(name, "wild"))
+				if out.failure != nil {
 					t.Errorf("%v\n%v", c, out.failure)
+				}
+				if s.defect != "" && out.defects[s.defect] == 0 {
+					t.Errorf("%v\nmet %v, want %s", c, out.defects, s.defect)
 				}
 			}
 		})

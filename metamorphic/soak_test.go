@@ -47,7 +47,7 @@ func (f *figures) add(o outcome) {
 	if o.failure != nil {
 		f.failed++
 	}
-	if o.defects > 0 {
+	if len(o.defects) > 0 {
 		f.withDefects++
 	}
 	if o.deaf > 0 {

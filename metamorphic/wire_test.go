@@ -154,11 +154,12 @@ func passages(m map[*passage]bool) []*passage {
 }
 
 // vanish takes the device away without a word: the node's connections stay open,
-// with nobody at the other end.
+// with nobody at the other end. The wire is whole again at once.
 func (w *wire) vanish() {
 	w.mu.Lock()
 	broken := passages(w.open)
 	w.open = map[*passage]bool{}
+	w.mute = false
 	w.lost = append(w.lost, broken...)
 	for _, l := range broken {
 		l.vanished = true

@@ -79,10 +79,11 @@ type outcome struct {
 	fit     int // edits that were made
 	unfit   int // edits that made no sense when their turn came
 	entries int // of the history
-	defects int // pairs met that devices merge wrongly
 	deaf    int // downloads that devices could not integrate
 	resets  int
 	took    time.Duration
+
+	defects map[string]int // what was met of what devices get wrong, by kind
 }
 
 // newWorld starts nodes and phones, who all have the Tally.
@@ -176,15 +177,15 @@ func run(ctx context.Context, client *mongo.Client, database string, s *script, 
 	if w.failed() == nil {
 		w.quiesce()
 	}
-	out := outcome{fit: w.fit, unfit: w.unfit, entries: int(w.seen), defects: w.dep.defects.total()}
+	out := outcome{fit: w.fit, unfit: w.unfit, entries: int(w.seen), defects: w.dep.defects.byKind()}
 	for _, p := range append(w.phones, w.gone...) {
-		deaf, resets, worst := p.complaints()
+		deaf, worst := p.complaints()
 		out.deaf += deaf
-		out.resets += resets
+		out.resets += p.resets
 		switch {
 		case worst != nil:
 			w.fail("violation", "device %d: %v", p.number, worst)
-		case resets > 0 && !p.expired, deaf > 0 && !wild:
+		case p.resets > 0 && !p.expired, deaf > 0 && !wild:
 			// What is deaf is to hear again without losing what it has.
 			w.fail("reset", "device %d: %v", p.number, p.realm.Errors())
 		}
