@@ -558,6 +558,11 @@ func (f *File) finish(w *work) {
 			}
 		}
 	}
+	for _, j := range w.batch.jobs {
+		if j.ingest != nil && j.ingest.Documents != nil {
+			j.ingest.Documents.follower.committed(j.ingest.Documents)
+		}
+	}
 	f.noteFrozen(w)
 	for class, n := range w.erasing {
 		f.erased[class].count += n

@@ -2,9 +2,8 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
-	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -20,67 +19,15 @@ import (
 // be read while this one is committed.
 //
 // What was written to the history after that time and does not come from an
-// earlier batch of the same stream, as what devices write, is in no such
+// earlier batch of the same Follower, as what devices write, is in no such
 // document. The objects that it touched are read afresh by the commit.
 type Documents struct {
 	schema   *schema.Schema
 	version  uint64 // the head at that time
 	at       bson.Timestamp
-	later    bool // some documents are as of a later time
 	found    map[changeset.ObjectRef]*Document
-	follower *Follower // nil: of none
-	entries  []uint64  // versions that the commit gave to what they led to
-}
-
-// Follower reads documents for one change stream, each batch as of a later time
-// than the one before.
-type Follower struct {
-	file *File
-
-	mu sync.Mutex
-	// entries that came of batches of the stream, by version, with the times that
-	// these were read as of.
-	entries map[uint64]bson.Timestamp
-}
-
-// NewFollower returns a Follower for a stream that is about to be read.
-func (f *File) NewFollower() *Follower {
-	return &Follower{file: f, entries: map[uint64]bson.Timestamp{}}
-}
-
-// ReadDocuments is File.ReadDocuments for the stream's next batch.
-func (fo *Follower) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
-	d, rest, err := fo.file.ReadDocuments(ctx, hints, at)
-	if err == nil && !d.later {
-		d.follower = fo
-	}
-	return d, rest, err
-}
-
-// committed takes note of the entries that a batch has become.
-func (fo *Follower) committed(d *Documents) {
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
-	for v := range fo.entries {
-		if v <= d.version {
-			delete(fo.entries, v) // later batches are read at later heads
-		}
-	}
-	for _, v := range d.entries {
-		fo.entries[v] = d.at
-	}
-}
-
-// isOf reports whether an entry shows nothing but what documents held at the
-// time, or before, as an earlier batch of the stream has read them.
-func (fo *Follower) isOf(version uint64, at bson.Timestamp) bool {
-	if fo == nil {
-		return false
-	}
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
-	t, ok := fo.entries[version]
-	return ok && !t.After(at)
+	follower *Follower
+	entries  []uint64 // versions that the commit gave to what they led to
 }
 
 // Lacks reports whether there is no document for one of the hints.
@@ -104,16 +51,19 @@ const maxLate = 10 // seconds
 // for now. Where it is too late for that, it reads what they hold now. Where they
 // would take too much memory it leaves some out, and returns the hints at them,
 // which are then a batch of their own.
-func (f *File) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
-	d, rest, err := f.readDocuments(ctx, hints, at)
-	if at.T != 0 && (hasCode(err, codeSnapshotTooOld) || hasCode(err, codeSnapshotUnavailable)) {
-		d, rest, err = f.readDocuments(ctx, hints, bson.Timestamp{})
-		if err == nil {
-			d.later = true
-		}
+func (fo *Follower) ReadDocuments(ctx context.Context, hints []Hint, at bson.Timestamp) (*Documents, []Hint, error) {
+	d, rest, err := fo.file.readDocuments(ctx, hints, at)
+	if at.T != 0 && (errors.Is(err, errLate) || hasCode(err, codeSnapshotTooOld) || hasCode(err, codeSnapshotUnavailable)) {
+		d, rest, err = fo.file.readDocuments(ctx, hints, bson.Timestamp{})
+	}
+	if err == nil {
+		d.follower = fo
 	}
 	return d, rest, err
 }
+
+// errLate: documents as of that time would cost too much.
+var errLate = errors.New("too late to read documents as of that time")
 
 // Server error codes of reads at a time.
 const (
@@ -126,24 +76,21 @@ func (f *File) readDocuments(ctx context.Context, hints []Hint, at bson.Timestam
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { session.EndSession(ctx) }()
-	h, err := f.readHead(mongo.NewSessionContext(ctx, session))
+	defer session.EndSession(ctx)
+	ctx = mongo.NewSessionContext(ctx, session)
+	h, err := f.readHead(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	d := &Documents{schema: f.Schema(), version: uint64(h.Version), at: at, found: make(map[changeset.ObjectRef]*Document, len(hints))}
-	byClass := d.takeTold(hints, f.store.opts.Mirror)
+	d := &Documents{schema: f.Schema(), version: uint64(h.Version), at: session.SnapshotTime(), found: make(map[changeset.ObjectRef]*Document, len(hints))}
+	byClass := d.take(hints, at.T != 0, f.store.opts.Mirror)
 	if len(byClass) > 0 && at.T != 0 && clusterTime(session) > at.T+maxLate {
-		session.EndSession(ctx)
-		if session, err = f.snapshotSession(bson.Timestamp{}); err != nil {
-			return nil, nil, err
-		}
-		d.later = true
+		return nil, nil, errLate
 	}
 	budget := maxDocumentBytes
 	left := map[changeset.ObjectRef]bool{}
 	for name, keys := range byClass {
-		found, rest, err := f.store.opts.Mirror.ReadUpTo(mongo.NewSessionContext(ctx, session), d.schema, d.schema.Class(name), keys, budget)
+		found, rest, err := f.store.opts.Mirror.ReadUpTo(ctx, d.schema, d.schema.Class(name), keys, budget)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read documents of %s: %w", name, err)
 		}
@@ -167,9 +114,9 @@ func (f *File) readDocuments(ctx context.Context, hints []Hint, at bson.Timestam
 	return d, rest, nil
 }
 
-// takeTold takes the documents that hints tell, and returns the keys of the
-// others by class.
-func (d *Documents) takeTold(hints []Hint, m Mirror) map[string][]changeset.Key {
+// take takes the documents that hints tell, if it may, and returns the keys of
+// the others by class.
+func (d *Documents) take(hints []Hint, mayTell bool, m Mirror) map[string][]changeset.Key {
 	last := make(map[changeset.ObjectRef]int, len(hints))
 	for i, h := range hints {
 		last[h.Ref] = i
@@ -181,7 +128,7 @@ func (d *Documents) takeTold(hints []Hint, m Mirror) map[string][]changeset.Key 
 			continue
 		}
 		switch {
-		case !h.Told || d.at.T == 0:
+		case !h.Told || !mayTell:
 			untold[h.Ref.Class] = append(untold[h.Ref.Class], h.Ref.Key)
 		case h.Left != nil:
 			d.found[h.Ref] = m.Document(d.schema, class, h.Left)
@@ -211,40 +158,6 @@ func clusterTime(session *mongo.Session) uint32 {
 	return t
 }
 
-// maxMoved is how many entries are looked through for what they touched.
-const maxMoved = 20_000
-
-// movedSince returns which objects the history touched after the time that
-// documents were read as of; all is true when that can't be told.
-func (w *work) movedSince(d *Documents) (moved map[changeset.ObjectRef]bool, all bool, err error) {
-	version := d.version
-	switch {
-	case version > w.head:
-		return nil, false, errHeadMoved
-	case version == w.head:
-		return nil, false, nil
-	case w.head-version > maxMoved:
-		return nil, true, nil
-	}
-	entries, err := w.f.Entries(w.plain, version, math.MaxInt)
-	if err != nil {
-		return nil, false, err
-	}
-	if len(entries) == 0 || entries[0].Version != version+1 {
-		return nil, true, nil // trimmed meanwhile
-	}
-	moved = map[changeset.ObjectRef]bool{}
-	for _, e := range entries {
-		if d.follower.isOf(e.Version, d.at) {
-			continue
-		}
-		for i := range e.Objects {
-			moved[e.Objects[i].Ref] = true
-		}
-	}
-	return moved, false, nil
-}
-
 // loadForeign loads the objects of hints that load has passed over. It returns
 // those whose documents were read before, with what these were read with.
 func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) {
@@ -259,11 +172,9 @@ func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) 
 			continue
 		}
 		docs := j.ingest.Documents
-		all := docs == nil || docs.schema != w.schema
-		var moved map[changeset.ObjectRef]bool
-		if !all {
-			var err error
-			if moved, all, err = w.movedSince(docs); err != nil {
+		moved, all := map[changeset.ObjectRef]uint64(nil), true
+		if docs != nil && docs.schema == w.schema {
+			if moved, all, err = docs.follower.movedSince(w.plain, docs, w.head); err != nil {
 				return nil, err
 			}
 		}
@@ -275,7 +186,7 @@ func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) 
 			o := &objectWork{ref: h.Ref, class: class}
 			w.objects[h.Ref] = o
 			w.order = append(w.order, h.Ref)
-			if all || moved[h.Ref] {
+			if all || moved[h.Ref] > docs.version {
 				afresh[h.Ref.Class] = append(afresh[h.Ref.Class], h.Ref.Key)
 				continue
 			}

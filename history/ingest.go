@@ -45,11 +45,7 @@ type Ingest struct {
 // Ingest commits what a batch of hints leads to. It returns when that is
 // durable; ErrLeaseLost when Owner no longer holds the lease.
 func (f *File) Ingest(ctx context.Context, in *Ingest) error {
-	err := f.submitAndWait(ctx, &job{ingest: in})
-	if d := in.Documents; err == nil && d != nil && d.follower != nil {
-		d.follower.committed(d)
-	}
-	return err
+	return f.submitAndWait(ctx, &job{ingest: in})
 }
 
 // putOff reports whether loading passes over a hint: its class is held, or

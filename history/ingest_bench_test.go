@@ -2,12 +2,17 @@ package history_test
 
 import (
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/internal/mongotest"
 )
 
 // ingestKinds are the documents that ingesting is measured with.
@@ -54,17 +59,6 @@ func (b *bed) fill(n int, doc func(int) bson.D) (bytes int) {
 	return bytes
 }
 
-func (b *bed) waitObjects(n int) {
-	b.t.Helper()
-	b.wait("all are in", func() bool {
-		have, err := b.file.CountStates(b.ctx, "Dog")
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		return int(have) >= n
-	})
-}
-
 // bareRead reads n events from a change stream, as fast as that goes, and does
 // nothing with them.
 func (b *bed) bareRead(n int, from bson.Timestamp) time.Duration {
@@ -99,8 +93,39 @@ func BenchmarkIngest(bench *testing.B) {
 	}
 }
 
+// load is the processor time that this process, which is the bridge, and MongoDB
+// spend from a time on.
+type load struct {
+	bridge, mongod time.Duration
+}
+
+func loadNow(t testing.TB) load {
+	t.Helper()
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		t.Fatal(err)
+	}
+	return load{time.Duration(own.Utime.Nano() + own.Stime.Nano()), mongotest.ProcessorTime(t)}
+}
+
+// report reports what n documents have cost since.
+func (l load) report(bench *testing.B, n int) {
+	bench.Helper()
+	now := loadNow(bench)
+	bench.ReportMetric(float64((now.bridge-l.bridge).Microseconds())/float64(n), "bridge-µs/document")
+	bench.ReportMetric(float64((now.mongod-l.mongod).Microseconds())/float64(n), "mongod-µs/document")
+}
+
+// counting counts the objects of what is committed.
+func counting(objects *atomic.Int64) func(*history.Options) {
+	return func(o *history.Options) {
+		o.OnBatch = func(batch history.Batch) { objects.Add(int64(batch.Objects)) }
+	}
+}
+
 func benchIngest(bench *testing.B, doc func(int) bson.D, updates bool) {
-	b := newBed(bench)
+	var seen atomic.Int64
+	b := newBed(bench, counting(&seen))
 	b.device().mustSend(ops(dogSchema))
 	n := count(bench.N, doc)
 	bytes := 0
@@ -121,23 +146,14 @@ func benchIngest(bench *testing.B, doc func(int) bson.D, updates bool) {
 		bench.Fatal(err)
 	}
 	read := b.bareRead(n, from)
-	head, _ := b.file.Head()
+	seen.Store(0)
+	bench.ReportAllocs()
 	bench.ResetTimer()
-	start := time.Now()
+	start, before := time.Now(), loadNow(bench)
 	stop = b.start(b.newIngester())
-	seen := 0
-	b.wait("all are in", func() bool {
-		entries, err := b.file.Entries(b.ctx, head, 1<<30)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		for _, e := range entries {
-			seen += len(e.Objects)
-			head = e.Version
-		}
-		return seen >= n
-	})
+	b.wait("all are in", func() bool { return seen.Load() >= int64(n) })
 	took := time.Since(start)
+	before.report(bench, n)
 	bench.StopTimer()
 	stop()
 	read = min(read, b.bareRead(n, from))
@@ -151,15 +167,18 @@ func benchIngest(bench *testing.B, doc func(int) bson.D, updates bool) {
 func BenchmarkImport(bench *testing.B) {
 	for _, kind := range ingestKinds {
 		bench.Run(kind.name, func(bench *testing.B) {
-			b := newBed(bench)
+			var seen atomic.Int64
+			b := newBed(bench, counting(&seen))
 			b.device().mustSend(ops(dogSchema))
 			n := count(bench.N, kind.doc)
 			bytes := b.fill(n, kind.doc)
+			bench.ReportAllocs()
 			bench.ResetTimer()
-			start := time.Now()
+			start, before := time.Now(), loadNow(bench)
 			stop := b.start(b.newIngester())
-			b.waitObjects(n)
+			b.wait("all are in", func() bool { return seen.Load() >= int64(n) })
 			took := time.Since(start)
+			before.report(bench, n)
 			bench.StopTimer()
 			stop()
 			bench.ReportMetric(float64(n)/took.Seconds(), "documents/s")

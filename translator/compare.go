@@ -68,6 +68,7 @@ func (r *comparer) compare(ctx context.Context, c *schema.Class, id string, afte
 }
 
 func (r *comparer) readRanges(ctx context.Context, c *schema.Class, id string, after bson.RawValue, to chan<- scanned) error {
+	follower := r.file.NewFollower()
 	for {
 		keys, last, err := r.readRange(ctx, c, after)
 		if err != nil {
@@ -87,7 +88,7 @@ func (r *comparer) readRanges(ctx context.Context, c *schema.Class, id string, a
 			}
 			hints = append(hints, listed...)
 		}
-		err = readPieces(ctx, r.file, hints, bson.Timestamp{}, func(hints []history.Hint, docs *history.Documents, whole bool) error {
+		err = readPieces(ctx, follower, hints, bson.Timestamp{}, func(hints []history.Hint, docs *history.Documents, whole bool) error {
 			if docs.Lacks(hints) {
 				if err := r.stillIs(ctx, c, id); err != nil {
 					return err
@@ -137,14 +138,9 @@ func (r *comparer) identity(ctx context.Context, c *schema.Class) (string, error
 	return string(specs[0].UUID.Data), nil
 }
 
-// documentReader is a *history.File, or a *history.Follower of one.
-type documentReader interface {
-	ReadDocuments(ctx context.Context, hints []history.Hint, at bson.Timestamp) (*history.Documents, []history.Hint, error)
-}
-
 // readPieces reads the documents of hints as of a time, the zero time for now,
 // in pieces that memory holds. whole is true for the last of them.
-func readPieces(ctx context.Context, from documentReader, hints []history.Hint, at bson.Timestamp,
+func readPieces(ctx context.Context, from *history.Follower, hints []history.Hint, at bson.Timestamp,
 	fn func(hints []history.Hint, docs *history.Documents, whole bool) error) error {
 	for {
 		docs, rest, err := from.ReadDocuments(ctx, hints, at)

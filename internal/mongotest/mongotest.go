@@ -104,6 +104,22 @@ func Client(t testing.TB) *mongo.Client {
 	return shared.client
 }
 
+// ProcessorTime is how long the shared server has kept a processor busy.
+func ProcessorTime(t testing.TB) time.Duration {
+	t.Helper()
+	ensure(t)
+	var status struct {
+		Extra struct {
+			User   int64 `bson:"user_time_us"`
+			System int64 `bson:"system_time_us"`
+		} `bson:"extra_info"`
+	}
+	if err := shared.client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status); err != nil {
+		t.Fatalf("mongotest: %v", err)
+	}
+	return time.Duration(status.Extra.User+status.Extra.System) * time.Microsecond
+}
+
 // Database is an empty database of the test's own, through Client. It is
 // dropped when the test ends, together with every other database whose name
 // begins with its name, or with "__" and contains it.
