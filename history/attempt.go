@@ -40,6 +40,7 @@ type work struct {
 	erasing       map[string]int // objects of a class that foreign writes erase
 
 	entries []*Entry
+	touches touches // of the first of them
 	objects map[changeset.ObjectRef]*objectWork
 	order   []changeset.ObjectRef // of objects, as first touched
 	clients map[*Client]*clientWork
@@ -178,6 +179,7 @@ func (f *File) newWork(ctx context.Context, b *batchState) *work {
 	w := &work{
 		f: f, ctx: ctx, batch: b,
 		head: f.head, salt: newSalt(), schema: f.schema, queryable: f.queryable, holds: f.holds,
+		touches:   newTouches(),
 		objects:   map[changeset.ObjectRef]*objectWork{},
 		clients:   map[*Client]*clientWork{},
 		epochs:    map[uint64]int64{},

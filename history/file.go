@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"sort"
 	"sync"
 	"time"
 
@@ -97,7 +96,7 @@ func openFile(ctx context.Context, s *Store, name string) (*File, error) {
 		clients: map[uint64]*Client{},
 		frozen:  map[changeset.ObjectRef]bool{},
 		dirty:   map[*Client]bool{},
-		cache:   entryCache{limit: s.opts.CacheBytes},
+		cache:   newEntryCache(s.opts.CacheBytes),
 		erased:  map[string]*erasures{},
 		states:  newStateCache(s.opts.CacheStates),
 		wake:    make(chan struct{}, 1),
@@ -296,6 +295,36 @@ func (f *File) Entries(ctx context.Context, after uint64, limit int) ([]*Entry, 
 	return entries, nil
 }
 
+// findTouches finds the entries after a history version that are about some objects,
+// and fills them in; others are those that change the schema. The caller holds
+// advance as long as it uses them.
+func (f *File) findTouches(ctx context.Context, after uint64, objects map[changeset.ObjectRef][]touch) (others []*Entry, err error) {
+	find := func(ts *touches) {
+		for ref := range objects {
+			objects[ref] = ts.of(ref, after)
+		}
+		others = ts.schemaSince(after)
+	}
+	f.mu.Lock()
+	cached := f.cache.reachesBackTo(after)
+	if cached {
+		f.cache.touches.addFrom(f.cache.list)
+		find(&f.cache.touches)
+	}
+	f.mu.Unlock()
+	if cached {
+		return others, nil
+	}
+	entries, _, _, err := f.readHistory(ctx, after, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	ts := newTouches()
+	ts.addFrom(entries)
+	find(&ts)
+	return others, nil
+}
+
 // readHistory reads commits after a history version: at least limit entries, or
 // all there are. last and salt are those of the newest commit read.
 func (f *File) readHistory(ctx context.Context, after uint64, limit int) (entries []*Entry, last, salt uint64, err error) {
@@ -372,43 +401,4 @@ func (f *File) saltOf(ctx context.Context, version uint64) (uint64, bool, error)
 		return 0, false, err
 	}
 	return uint64(h.TrimmedSalt), uint64(h.Trimmed) == version, nil
-}
-
-// entryCache holds the newest entries of a history.
-type entryCache struct {
-	after uint64 // entries above this version are here
-	list  []*Entry
-	bytes int
-	limit int
-}
-
-func (c *entryCache) append(entries []*Entry) {
-	for _, e := range entries {
-		c.list = append(c.list, e)
-		c.bytes += e.size()
-	}
-	drop := 0
-	for c.bytes > c.limit && drop < len(c.list) {
-		c.bytes -= c.list[drop].size()
-		c.after = c.list[drop].Version
-		drop++
-	}
-	if drop > 0 {
-		// A new slice, so that what was dropped can be collected.
-		c.list = append([]*Entry(nil), c.list[drop:]...)
-	}
-}
-
-// entries returns at most limit entries above a version, false if the cache
-// doesn't reach back to it.
-func (c *entryCache) entries(after uint64, limit int) ([]*Entry, bool) {
-	if after < c.after {
-		return nil, false
-	}
-	i := sort.Search(len(c.list), func(i int) bool { return c.list[i].Version > after })
-	rest := c.list[i:]
-	if len(rest) > limit {
-		rest = rest[:limit]
-	}
-	return append([]*Entry(nil), rest...), true
 }

@@ -1,8 +1,6 @@
 package history
 
 import (
-	"math"
-
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/transform"
 )
@@ -29,13 +27,15 @@ type objectSeen struct {
 	held     bool // the author's copy of the file had the object at the base
 }
 
-// seen is what a client file had not seen when it made a run of changesets:
-// the history after their base.
+// seen is what a client file had not seen when it made a run of changesets: of the
+// history after their base that which may meet them in the merge. Instructions meet
+// others on the same object, and about the schema such about the schema; classes and
+// properties are never erased, which would meet everything.
 type seen struct {
 	w       *work
 	client  *Client
 	base    uint64   // wire version
-	entries []*Entry // after the base
+	entries []*Entry // after the base that are about its objects; with its schema instructions those that have some
 	objects map[changeset.ObjectRef]objectSeen
 	closed  map[changeset.ObjectRef]bool // refused within the run
 
@@ -52,55 +52,49 @@ type seen struct {
 func (s *seen) of(ref changeset.ObjectRef) objectSeen { return s.objects[ref] }
 
 // seenSince works out what happened to the objects of a run since its base.
-func (w *work) seenSince(u *uploadJob, run []UploadEntry) (*seen, error) {
+func (w *work) seenSince(u *uploadJob, run []UploadEntry) (s *seen, err error) {
 	c := u.client
 	base := run[0].Base
 	after := max(base, c.firstSwitch()) / Stride
-	s := &seen{
+	s = &seen{
 		w: w, client: c, base: base,
 		objects: map[changeset.ObjectRef]objectSeen{}, closed: map[changeset.ObjectRef]bool{}, apart: map[changeset.ObjectRef][]*transform.Entry{},
 		defective: map[changeset.ObjectRef]bool{}, left: map[changeset.ObjectRef]bool{},
 	}
-	if after < w.head {
-		entries, err := w.f.Entries(w.ctx, after, math.MaxInt)
-		if err != nil {
-			return nil, err
-		}
-		s.entries = entries
-	}
-	for _, e := range w.entries {
-		if e.Version > after {
-			s.entries = append(s.entries, e)
-		}
-	}
-
-	touches := map[changeset.ObjectRef][]touch{}
+	touched := map[changeset.ObjectRef][]touch{}
+	schema := false
 	for i := range run {
 		for k := range run[i].Changeset {
-			if in := &run[i].Changeset[k]; !in.Op.IsSchema() {
-				touches[in.Object()] = nil
+			if in := &run[i].Changeset[k]; in.Op.IsSchema() {
+				schema = true
+			} else {
+				touched[in.Object()] = nil
 			}
 		}
 	}
-	for _, e := range s.entries {
-		for i := range e.Objects {
-			t := &e.Objects[i]
-			if list, ok := touches[t.Ref]; ok {
-				touches[t.Ref] = append(list, touch{e, t})
-			}
+	var others []*Entry
+	if after < w.head {
+		if others, err = w.f.findTouches(w.ctx, after, touched); err != nil {
+			return nil, err
 		}
 	}
+	w.touches.addFrom(w.entries)
+	for ref, list := range touched {
+		if own := w.touches.of(ref, after); len(own) > 0 {
+			touched[ref] = append(list[:len(list):len(list)], own...)
+		}
+	}
+	if schema {
+		others = append(others[:len(others):len(others)], w.touches.schemaSince(after)...)
+	} else {
+		others = nil
+	}
+	s.entries = entriesOf(touched, others)
 	switched := c.lastSwitch() > base
-	for ref, list := range touches {
+	for ref, list := range touched {
 		s.objects[ref] = w.objectSeen(u, ref, list, switched)
 	}
 	return s, nil
-}
-
-// touch is one entry's effect on one object.
-type touch struct {
-	entry *Entry
-	t     *Touched
 }
 
 func (w *work) objectSeen(u *uploadJob, ref changeset.ObjectRef, list []touch, switched bool) objectSeen {
