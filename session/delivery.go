@@ -29,9 +29,30 @@ func (v *view) deliver(e *history.Entry, s *schema.Schema) []byte {
 		}
 		return e.Encoded()
 	}
+	if len(e.Objects) <= fewObjects && !v.concerns(e) {
+		return nil
+	}
 	d := v.delivery(e.Version)
 	d.once.Do(func() { d.data = v.project(e, s) })
 	return d.data
+}
+
+// fewObjects is of how many objects an entry may be for each session to find out by
+// itself that it sees none of them, rather than to share what one has found out.
+// Most entries are small, and most of what others write is in no view of one's own.
+const fewObjects = 4
+
+// concerns reports whether anything of an entry by somebody else may be seen.
+func (v *view) concerns(e *history.Entry) bool {
+	if e.Schema {
+		return true
+	}
+	for i := range e.Objects {
+		if v.fateOf(&e.Objects[i]) != fateNothing {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *view) delivery(version uint64) *delivery {
