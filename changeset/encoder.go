@@ -70,6 +70,9 @@ func DecodeLayout(data []byte) (Changeset, Layout, error) {
 // where they are needed, so that any layout will do.
 func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
 	var few [scanLimit]string // spares an allocation
+	if dst == nil && len(c) > 0 {
+		dst = make([]byte, 0, sizeOf(c))
+	}
 	e := encoder{dst: dst, strings: few[:0]}
 	for i := range c {
 		for len(l) > 0 && l[0].Before <= i {
@@ -83,6 +86,16 @@ func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
 		e.intern(d.Text)
 	}
 	return e.dst
+}
+
+// sizeOf estimates how many bytes a changeset takes, rather too many.
+func sizeOf(c Changeset) int {
+	n := len(c[0].Class) + len(c[0].Key.Str)
+	for i := range c {
+		in := &c[i]
+		n += 2*bytesPerInstruction + len(in.Field) + len(in.Value.Str)
+	}
+	return n
 }
 
 // encoder writes one changeset. A definition may not stand inside an

@@ -210,15 +210,27 @@ func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEn
 			delete(w.news, item)
 		}
 	}
-	stands := map[changeset.ObjectRef]bool{}
-	for _, part := range split(merged) {
+	parts := split(merged)
+	fallen := map[changeset.ObjectRef]bool{}
+	e.Objects = make([]Touched, 0, len(parts))
+	for _, part := range parts {
 		t, ok := w.takePart(u, s, part)
-		stands[part.ref] = ok && !t.nothing()
+		if !ok || t.nothing() {
+			fallen[part.ref] = true
+		}
 		e.Objects = append(e.Objects, t)
 	}
-	for _, in := range merged {
-		if !in.Op.IsSchema() && stands[in.Object()] {
-			e.Changeset = append(e.Changeset, in)
+	switch {
+	case len(fallen) == 0 && !hasSchema(merged):
+		e.Changeset = merged[:len(merged):len(merged)]
+		if cap(merged) > len(merged)+len(merged)/4 {
+			e.Changeset = slices.Clone(merged) // entries are kept for long
+		}
+	case len(fallen) < len(parts):
+		for _, in := range merged {
+			if !in.Op.IsSchema() && !fallen[in.Object()] {
+				e.Changeset = append(e.Changeset, in)
+			}
 		}
 	}
 	for ref, cs := range w.rewritten {
@@ -258,8 +270,16 @@ func (p *part) erases() bool {
 	return slices.ContainsFunc(p.instructions, func(in changeset.Instruction) bool { return in.Op == changeset.OpEraseObject })
 }
 
-// split groups instructions by object, objects in the order of first mention.
+func hasSchema(cs changeset.Changeset) bool {
+	return slices.ContainsFunc(cs, func(in changeset.Instruction) bool { return in.Op.IsSchema() })
+}
+
+// split groups instructions by object, objects in the order of first mention. Parts
+// may share memory with the changeset.
 func split(cs changeset.Changeset) []part {
+	if ref, ok := onlyObject(cs); ok {
+		return []part{{ref, cs[:len(cs):len(cs)]}}
+	}
 	var parts []part
 	at := map[changeset.ObjectRef]int{}
 	for _, in := range cs {
@@ -276,6 +296,20 @@ func split(cs changeset.Changeset) []part {
 		parts[i].instructions = append(parts[i].instructions, in)
 	}
 	return parts
+}
+
+// onlyObject returns the object that all instructions are about, if it is one.
+func onlyObject(cs changeset.Changeset) (changeset.ObjectRef, bool) {
+	if len(cs) == 0 || cs[0].Op.IsSchema() {
+		return changeset.ObjectRef{}, false
+	}
+	ref := cs[0].Object()
+	for i := range cs[1:] {
+		if in := &cs[i+1]; in.Op.IsSchema() || in.Key != ref.Key || in.Class != ref.Class {
+			return changeset.ObjectRef{}, false
+		}
+	}
+	return ref, true
 }
 
 // replaceParts puts cs in the place of an object's instructions.
@@ -439,7 +473,11 @@ func (w *work) move(o *objectWork, after *object.Object, instructions changeset.
 	t = w.touched(o, after, t)
 	o.now = after
 	o.changed = true
-	o.instructions = append(o.instructions, instructions...)
+	if o.instructions == nil {
+		o.instructions = instructions[:len(instructions):len(instructions)]
+	} else {
+		o.instructions = append(o.instructions, instructions...)
+	}
 	return t
 }
 

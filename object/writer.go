@@ -104,7 +104,13 @@ func (w *writer) leaveField() {
 // object writes what fills a new object of class c: every property that has not
 // its initial value, by name.
 func (w *writer) object(c *schema.Class, o *Object) {
-	for _, name := range slices.Sorted(maps.Keys(o.Fields)) {
+	var few [16]string // spares an allocation
+	names := few[:0]
+	for name := range o.Fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		p, node := c.Properties[name], o.Fields[name]
 		if p == nil || isInitial(p, node) {
 			continue
