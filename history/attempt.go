@@ -16,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/internal/bulk"
 	"github.com/isthmus-sync/isthmus/object"
 	"github.com/isthmus-sync/isthmus/schema"
 	"github.com/isthmus-sync/isthmus/transform"
@@ -372,14 +373,9 @@ func (w *work) write() error {
 			return err
 		}
 	}
-	docs, parts, err := encodeCommit(w.f.name, w.schema, w.salt, w.entries)
-	if err != nil {
-		return err
-	}
-	if len(docs) > 0 {
-		if _, err := w.f.store.history.InsertMany(w.ctx, docs); err != nil {
-			return fmt.Errorf("write history: %w", err)
-		}
+	docs, parts := encodeCommit(w.f.name, w.schema, w.salt, w.entries)
+	if err := bulk.Insert(w.ctx, w.f.store.history, docs); err != nil {
+		return fmt.Errorf("write history: %w", err)
 	}
 	if len(parts) > 0 {
 		if _, err := w.f.store.parts.InsertMany(w.ctx, parts); err != nil {
@@ -429,7 +425,7 @@ func (w *work) checkHead() error {
 
 // writeObjects writes states and documents, a class at a time.
 func (w *work) writeObjects() error {
-	states := map[string][]mongo.WriteModel{}
+	states := map[string]*stateWrites{}
 	docs := map[string][]Write{}
 	var classes []string
 	m := w.f.store.opts.Mirror
@@ -441,6 +437,7 @@ func (w *work) writeObjects() error {
 		}
 		if !slices.Contains(classes, ref.Class) {
 			classes = append(classes, ref.Class)
+			states[ref.Class] = &stateWrites{}
 		}
 		st := &state{version: last, object: o.now}
 		if o.now != nil {
@@ -456,15 +453,13 @@ func (w *work) writeObjects() error {
 			}
 		}
 		if o.now != nil || o.state.object != nil {
-			states[ref.Class] = append(states[ref.Class], w.stateModel(o, st))
+			w.addState(states[ref.Class], o, st)
 		}
 		o.state = st
 	}
 	for _, class := range classes {
-		if len(states[class]) > 0 {
-			if err := w.f.store.writeStates(w.ctx, class, states[class]); err != nil {
-				return err
-			}
+		if err := w.f.store.writeStates(w.ctx, class, states[class]); err != nil {
+			return err
 		}
 		if len(docs[class]) == 0 {
 			continue

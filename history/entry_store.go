@@ -1,11 +1,15 @@
 package history
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/object"
@@ -100,29 +104,75 @@ func decodeObject(s *schema.Schema, ref changeset.ObjectRef, data []byte) (*obje
 	return o, nil
 }
 
-func encodeEntry(s *schema.Schema, e *Entry) entryDoc {
-	d := entryDoc{
-		Version:       int64(e.Version),
-		Origin:        int64(e.Origin),
-		User:          e.User,
-		ClientVersion: int64(e.ClientVersion),
-		Base:          int64(e.Base),
-		Timestamp:     int64(e.Timestamp),
-		Changeset:     changeset.Encode(e.Changeset),
-		Schema:        e.Schema,
+// appendEntry appends the document of an entry: that which entryDoc reads.
+func (c *commitEncoder) appendEntry(dst []byte, s *schema.Schema, e *Entry) []byte {
+	at, dst := bsoncore.AppendDocumentStart(dst)
+	dst = bsoncore.AppendInt64Element(dst, "v", int64(e.Version))
+	dst = appendNumber(dst, "o", e.Origin)
+	if e.User != "" {
+		dst = bsoncore.AppendStringElement(dst, "u", e.User)
 	}
-	for i := range e.Objects {
-		t := &e.Objects[i]
-		d.Objects = append(d.Objects, touchedDoc{
-			Ref:     changeset.Encode(changeset.Changeset{{Op: changeset.OpCreateObject, Class: t.Ref.Class, Key: t.Ref.Key}}),
-			Before:  encodeObject(s, t.Ref, t.Before),
-			After:   encodeObject(s, t.Ref, t.After),
-			Whole:   encodeObject(s, t.Ref, t.Whole),
-			Refresh: t.Refresh,
-			Refused: t.Refused,
-		})
+	dst = appendNumber(dst, "cv", e.ClientVersion)
+	dst = appendNumber(dst, "b", e.Base)
+	dst = appendNumber(dst, "ts", e.Timestamp)
+	dst = c.appendChangeset(dst, "cs", e.Changeset)
+	if len(e.Objects) > 0 {
+		var list int32
+		list, dst = bsoncore.AppendArrayElementStart(dst, "t")
+		for i := range e.Objects {
+			dst = c.appendTouched(appendIndex(dst, i), s, &e.Objects[i])
+		}
+		dst = endDocument(dst, list)
 	}
-	return d
+	if e.Schema {
+		dst = bsoncore.AppendBooleanElement(dst, "s", true)
+	}
+	return endDocument(dst, at)
+}
+
+func (c *commitEncoder) appendTouched(dst []byte, s *schema.Schema, t *Touched) []byte {
+	at, dst := bsoncore.AppendDocumentStart(dst)
+	dst = c.appendChangeset(dst, "r", changeset.Changeset{{Op: changeset.OpCreateObject, Class: t.Ref.Class, Key: t.Ref.Key}})
+	dst = c.appendChangeset(dst, "b", object.Instructions(s, t.Ref, t.Before))
+	dst = c.appendChangeset(dst, "a", object.Instructions(s, t.Ref, t.After))
+	dst = c.appendChangeset(dst, "w", object.Instructions(s, t.Ref, t.Whole))
+	if t.Refresh {
+		dst = bsoncore.AppendBooleanElement(dst, "f", true)
+	}
+	if t.Refused != "" {
+		dst = bsoncore.AppendStringElement(dst, "x", t.Refused)
+	}
+	return endDocument(dst, at)
+}
+
+// appendChangeset appends an element with an encoded changeset, unless it is empty.
+func (c *commitEncoder) appendChangeset(dst []byte, key string, cs changeset.Changeset) []byte {
+	if len(cs) == 0 {
+		return dst
+	}
+	c.scratch = changeset.Append(c.scratch[:0], cs)
+	return bsoncore.AppendBinaryElement(dst, key, bson.TypeBinaryGeneric, c.scratch)
+}
+
+// appendNumber appends an element with a number, unless it is 0.
+func appendNumber(dst []byte, key string, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	return bsoncore.AppendInt64Element(dst, key, int64(v))
+}
+
+// appendIndex begins an element of an array of documents.
+func appendIndex(dst []byte, i int) []byte {
+	dst = append(dst, byte(bson.TypeEmbeddedDocument))
+	return append(strconv.AppendInt(dst, int64(i), 10), 0)
+}
+
+// endDocument ends a document or an array, and fills in its length.
+func endDocument(dst []byte, at int32) []byte {
+	dst = append(dst, 0)
+	binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-int(at)))
+	return dst
 }
 
 func (f *File) decodeEntry(ctx context.Context, s *schema.Schema, doc *commitDoc, d *entryDoc) (*Entry, error) {
@@ -194,52 +244,66 @@ func (f *File) readParts(ctx context.Context, version int64, n int) (*entryDoc, 
 }
 
 // encodeCommit makes the documents of one commit. Entries are consecutive.
-func encodeCommit(file string, s *schema.Schema, salt uint64, entries []*Entry) (docs []commitDoc, parts []partDoc, err error) {
-	cur := commitDoc{Salt: int64(salt)}
-	size := 0
-	flush := func() {
-		if len(cur.Entries) == 0 {
-			return
-		}
-		cur.First = cur.Entries[0].Version
-		cur.ID = commitID{file, cur.Entries[len(cur.Entries)-1].Version}
-		docs = append(docs, cur)
-		cur, size = commitDoc{Salt: int64(salt)}, 0
-	}
+func encodeCommit(file string, s *schema.Schema, salt uint64, entries []*Entry) (docs []bson.Raw, parts []partDoc) {
+	c := commitEncoder{file: file, salt: salt}
+	var raw []byte
 	for _, e := range entries {
-		d := encodeEntry(s, e)
-		n := d.size()
-		if n > maxEntry {
-			data, err := bson.Marshal(d)
-			if err != nil {
-				return nil, nil, fmt.Errorf("encode version %d: %w", e.Version, err)
+		raw = c.appendEntry(raw[:0], s, e)
+		if len(raw) > maxEntry {
+			n := 0
+			for rest := bytes.Clone(raw); len(rest) > 0; n++ {
+				k := min(len(rest), maxPart)
+				parts = append(parts, partDoc{partID{file, int64(e.Version), n}, rest[:k]})
+				rest = rest[k:]
 			}
-			stub := entryDoc{Version: d.Version}
-			for len(data) > 0 {
-				k := min(len(data), maxPart)
-				parts = append(parts, partDoc{partID{file, d.Version, stub.Parts}, data[:k]})
-				data = data[k:]
-				stub.Parts++
-			}
-			d, n = stub, 100
+			at, stub := bsoncore.AppendDocumentStart(raw[:0])
+			stub = bsoncore.AppendInt64Element(stub, "v", int64(e.Version))
+			raw = endDocument(bsoncore.AppendInt32Element(stub, "parts", int32(n)), at)
 		}
-		if size+n > maxCommitDoc {
-			flush()
-		}
-		cur.Entries = append(cur.Entries, d)
-		size += n
+		c.add(e.Version, raw)
 	}
-	flush()
-	return docs, parts, nil
+	c.flush()
+	return c.docs, parts
 }
 
-func (d *entryDoc) size() int {
-	n := 120 + len(d.User) + len(d.Changeset)
-	for i := range d.Objects {
-		t := &d.Objects[i]
-		n += 60 + len(t.Ref) + len(t.Before) + len(t.After) + len(t.Whole) + len(t.Refused)
+// commitEncoder makes the documents of a commit: those which commitDoc reads.
+type commitEncoder struct {
+	file string
+	salt uint64
+
+	first, last uint64 // versions of the entries that are waiting
+	n           int    // of them
+	entries     []byte // elements of an array
+	docs        []bson.Raw
+	scratch     []byte
+}
+
+func (c *commitEncoder) add(version uint64, raw []byte) {
+	if len(c.entries)+len(raw) > maxCommitDoc {
+		c.flush()
 	}
-	return n
+	if c.n == 0 {
+		c.first = version
+	}
+	c.entries = append(appendIndex(c.entries, c.n), raw...)
+	c.last = version
+	c.n++
+}
+
+func (c *commitEncoder) flush() {
+	if c.n == 0 {
+		return
+	}
+	at, doc := bsoncore.AppendDocumentStart(make([]byte, 0, len(c.entries)+len(c.file)+100))
+	id, doc := bsoncore.AppendDocumentElementStart(doc, "_id")
+	doc = bsoncore.AppendStringElement(doc, "file", c.file)
+	doc = endDocument(bsoncore.AppendInt64Element(doc, "last", int64(c.last)), id)
+	doc = bsoncore.AppendInt64Element(doc, "first", int64(c.first))
+	doc = bsoncore.AppendInt64Element(doc, "salt", int64(c.salt))
+	list, doc := bsoncore.AppendArrayElementStart(doc, "entries")
+	doc = endDocument(append(doc, c.entries...), list)
+	c.docs = append(c.docs, endDocument(doc, at))
+	c.entries, c.n = c.entries[:0], 0
 }
 
 // size estimates the memory an entry holds, in bytes.

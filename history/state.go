@@ -127,37 +127,61 @@ const maxQueryable = 16 << 10
 // queryableElems are the elements of an object state by which queries find it.
 func (f *File) queryableElems(s *schema.Schema, q queryable, class string, o *object.Object) bson.D {
 	elems := bson.D{{Key: "g", Value: int32(q.generation(class))}}
-	if q.generation(class) == 0 {
-		return elems
+	switch values, wide := f.queryableValues(s, q, class, o); {
+	case wide:
+		elems = append(elems, bson.E{Key: "w", Value: true})
+	case values != nil:
+		elems = append(elems, bson.E{Key: "q", Value: values})
 	}
-	values := f.store.opts.Mirror.Queryable(s, s.Class(class), q[class], o)
-	if values == nil || len(values) > maxQueryable {
-		return append(elems, bson.E{Key: "w", Value: true})
-	}
-	return append(elems, bson.E{Key: "q", Value: values})
+	return elems
 }
 
-// stateModel is the write that makes an object's state be st, whose size it finds.
-func (w *work) stateModel(o *objectWork, st *state) mongo.WriteModel {
+// queryableValues are the values of an object's queryable fields, nil if its class
+// has none or the state is wide.
+func (f *File) queryableValues(s *schema.Schema, q queryable, class string, o *object.Object) (values bson.Raw, wide bool) {
+	if q.generation(class) == 0 {
+		return nil, false
+	}
+	values = f.store.opts.Mirror.Queryable(s, s.Class(class), q[class], o)
+	if values == nil || len(values) > maxQueryable {
+		return nil, true
+	}
+	return values, false
+}
+
+// addState adds the write that makes an object's state be st, whose size it finds.
+func (w *work) addState(to *stateWrites, o *objectWork, st *state) {
 	id := KeyValue(o.ref.Key)
 	filter := bson.D{{Key: "_id", Value: id}}
-	if st.object == nil {
-		return mongo.NewDeleteOneModel().SetFilter(filter)
+	switch {
+	case st.object == nil:
+		to.others = append(to.others, mongo.NewDeleteOneModel().SetFilter(filter))
+	case o.state.object == nil:
+		// Half the work of an upsert. The head keeps other nodes from inserting it.
+		to.inserts = append(to.inserts, w.stateDocument(id, o, st))
+	default:
+		to.others = append(to.others, mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(w.stateDocument(id, o, st)))
 	}
-	doc := bson.D{
-		{Key: "_id", Value: id},
-		{Key: "v", Value: int64(st.version)},
-		{Key: "h", Value: st.fingerprint},
-	}
-	doc = append(doc, w.f.queryableElems(w.schema, w.queryable, o.ref.Class, st.object)...)
+}
+
+// stateDocument is the document of a state, whose size it finds.
+func (w *work) stateDocument(id bson.RawValue, o *objectWork, st *state) bson.Raw {
+	class := o.ref.Class
 	data := encodeObject(w.schema, o.ref, st.object)
 	st.size = len(data)
-	doc = append(doc, bson.E{Key: "o", Value: data})
-	if o.state.object == nil {
-		// Half the work of an upsert. The head keeps other nodes from inserting it.
-		return mongo.NewInsertOneModel().SetDocument(doc)
+	values, wide := w.f.queryableValues(w.schema, w.queryable, class, st.object)
+	at, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 64+len(id.Value)+len(st.fingerprint)+len(values)+len(data)))
+	dst = bsoncore.AppendValueElement(dst, "_id", bsoncore.Value{Type: bsoncore.Type(id.Type), Data: id.Value})
+	dst = bsoncore.AppendInt64Element(dst, "v", int64(st.version))
+	dst = bsoncore.AppendBinaryElement(dst, "h", bson.TypeBinaryGeneric, st.fingerprint)
+	dst = bsoncore.AppendInt32Element(dst, "g", int32(w.queryable.generation(class)))
+	if wide {
+		dst = bsoncore.AppendBooleanElement(dst, "w", true)
+	} else if values != nil {
+		dst = bsoncore.AppendDocumentElement(dst, "q", bsoncore.Document(values))
 	}
-	return mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc)
+	dst = bsoncore.AppendBinaryElement(dst, "o", bson.TypeBinaryGeneric, data)
+	return endDocument(dst, at)
 }
 
 // stateCache holds object states as of the head this node knows, absences

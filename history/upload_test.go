@@ -212,6 +212,29 @@ func TestRefusedByMongoDB(t *testing.T) {
 	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"}}`)
 }
 
+// A value of a unique index may go from one object to another in one commit, whether
+// the other is written before or after the one gives it up.
+func TestUniqueValueMovesOn(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema),
+		ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":"Rex"}]`),
+		ops(`[{"op":"CreateObject","class":"Dog","pk":4},{"op":"Update","class":"Dog","pk":4,"path":["name"],"value":"Ace"}]`))
+	_, err := b.db.Collection("Dog").Indexes().CreateOne(b.ctx, mongo.IndexModel{Keys: bson.D{{Key: "name", Value: 1}}, Options: options.Index().SetUnique(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.catchUp()
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":2},{"op":"Update","class":"Dog","pk":2,"path":["name"],"value":"Rex"},
+		{"op":"EraseObject","class":"Dog","pk":1},
+		{"op":"CreateObject","class":"Dog","pk":3},{"op":"Update","class":"Dog","pk":3,"path":["name"],"value":"Ace"},
+		{"op":"Update","class":"Dog","pk":4,"path":["name"],"value":"Bob"}]`))
+	b.wantDocument("Dog", 1, "")
+	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"},"name":"Rex"}`)
+	b.wantDocument("Dog", 3, `{"_id":{"$numberLong":"3"},"age":{"$numberLong":"0"},"name":"Ace"}`)
+	b.wantDocument("Dog", 4, `{"_id":{"$numberLong":"4"},"age":{"$numberLong":"0"},"name":"Bob"}`)
+}
+
 // Queryable fields before and after each entry tell who must see it.
 func TestEntriesTellViews(t *testing.T) {
 	b := newBed(t)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/internal/bulk"
 	"github.com/isthmus-sync/isthmus/object"
 	"github.com/isthmus-sync/isthmus/schema"
 )
@@ -122,14 +123,16 @@ func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, 
 	if len(w.Document) > maxDocument || len(w.Update) > maxDocument || history.IsTooLarge(s, ref, ch.After, len(raw)+len(w.Document)+len(w.Update)) {
 		return history.Write{}, &history.Refusal{Ref: ref, Reason: tooLarge}
 	}
+	out := history.Write{Key: ch.Key}
+	if w.Kind == Insert {
+		out.Model = w.Document
+		return out, nil
+	}
 	filter := bson.D{{Key: "_id", Value: KeyToBSON(ch.Key)}}
 	if raw != nil {
 		filter = bson.D{{Key: "_id", Value: raw.Lookup("_id")}}
 	}
-	out := history.Write{Key: ch.Key}
 	switch w.Kind {
-	case Insert:
-		out.Model = mongo.NewInsertOneModel().SetDocument(w.Document)
 	case Update:
 		out.Model = mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(w.Update)
 	case Replace:
@@ -140,24 +143,65 @@ func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, 
 	return out, nil
 }
 
-// Write implements history.Mirror.
+// Write implements history.Mirror. It deletes first, then changes, then inserts: a
+// few commands, however the writes are mixed, and what takes a value of a unique
+// index comes after what gives it up.
 func (m *Mirror) Write(ctx context.Context, c *schema.Class, writes []history.Write) error {
-	models := make([]mongo.WriteModel, len(writes))
-	for i, w := range writes {
-		models[i] = w.Model.(mongo.WriteModel)
-	}
-	_, err := m.collection(c).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
-	var bulk mongo.BulkWriteException
-	if errors.As(err, &bulk) && len(bulk.WriteErrors) > 0 {
-		we := bulk.WriteErrors[0]
-		if reason := refusalReason(we.WriteError); reason != "" && we.Index >= 0 && we.Index < len(writes) {
-			return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: writes[we.Index].Key}, Reason: reason, Err: err}
+	var deletes, changes, inserts batch
+	for _, w := range writes {
+		switch model := w.Model.(type) {
+		case *mongo.DeleteOneModel:
+			deletes.add(w.Key, model)
+		case mongo.WriteModel:
+			changes.add(w.Key, model)
+		case bson.Raw:
+			inserts.keys = append(inserts.keys, w.Key)
+			inserts.docs = append(inserts.docs, model)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("write to %s: %w", collectionName(c), err)
+	for _, b := range []*batch{&deletes, &changes, &inserts} {
+		if err := m.write(ctx, c, b); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// batch is writes of one kind: models, or documents to insert.
+type batch struct {
+	keys   []changeset.Key
+	models []mongo.WriteModel
+	docs   []bson.Raw
+}
+
+func (b *batch) add(key changeset.Key, model mongo.WriteModel) {
+	b.keys = append(b.keys, key)
+	b.models = append(b.models, model)
+}
+
+func (m *Mirror) write(ctx context.Context, c *schema.Class, b *batch) error {
+	var err error
+	if len(b.models) > 0 {
+		_, err = m.collection(c).BulkWrite(ctx, b.models, options.BulkWrite().SetOrdered(true))
+	} else {
+		err = bulk.Insert(ctx, m.collection(c), b.docs)
+	}
+	if err == nil {
+		return nil
+	}
+	index, refused := -1, mongo.WriteError{}
+	var several mongo.BulkWriteException
+	var inserted *bulk.Error
+	if errors.As(err, &inserted) {
+		index, refused = inserted.Index, inserted.WriteError
+	} else if errors.As(err, &several) && len(several.WriteErrors) > 0 {
+		refused = several.WriteErrors[0].WriteError
+		index = refused.Index
+	}
+	if reason := refusalReason(refused); reason != "" && index >= 0 && index < len(b.keys) {
+		return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: b.keys[index]}, Reason: reason, Err: err}
+	}
+	return fmt.Errorf("write to %s: %w", collectionName(c), err)
 }
 
 // Codes by which MongoDB refuses a document for what it holds.
