@@ -136,17 +136,17 @@ func stop(t testing.TB, p *subprocess.Process, log *complaints) {
 	}
 }
 
-// complaints is a bridge's log: the end of it, and all warnings and errors since
-// they were asked for.
+// complaints is a bridge's log: the end of it, and the newest warnings and errors.
 type complaints struct {
 	all subprocess.Tail
 
-	mu   sync.Mutex
-	rest []byte // of an unfinished line
-	bad  []string
+	mu    sync.Mutex
+	rest  []byte // of an unfinished line
+	bad   []string
+	count int // how many there have been
 }
 
-// keptComplaints bounds the warnings that nobody asks for.
+// keptComplaints bounds the warnings that are kept.
 const keptComplaints = 200
 
 func (c *complaints) Write(p []byte) (int, error) {
@@ -160,19 +160,25 @@ func (c *complaints) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		if bytes.Contains(line, []byte("WARN")) || bytes.Contains(line, []byte("ERROR")) {
-			if len(c.bad) < keptComplaints {
-				c.bad = append(c.bad, string(line))
-			}
+			c.bad = append(c.bad, string(line))
+			c.bad = c.bad[max(0, len(c.bad)-keptComplaints):]
+			c.count++
 		}
 		c.rest = append([]byte(nil), rest...)
 	}
 }
 
-// take returns the warnings since the last time.
-func (c *complaints) take() string {
+// now returns where the log stands, for since.
+func (c *complaints) now() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := strings.Join(c.bad, "\n")
-	c.bad = nil
-	return out
+	return c.count
+}
+
+// since returns the warnings and errors since then, those that other crews have
+// caused among them.
+func (c *complaints) since(then int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.bad[len(c.bad)-min(c.count-then, len(c.bad)):], "\n")
 }

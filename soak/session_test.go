@@ -33,13 +33,25 @@ type outcome struct {
 	took   time.Duration
 	// told are the errors and resets that clients were told of.
 	told []string
-	log  string // the bridge's complaints
+	log  string // what the bridge warned of meanwhile
 }
 
 func (o *outcome) fail(kind, format string, args ...any) {
 	if o.kind == "" {
 		o.kind, o.text = kind, fmt.Sprintf(format, args...)
 	}
+}
+
+// String is the outcome for people: what went wrong, the script, and what clients
+// and bridge say of it.
+func (o *outcome) String() string {
+	out := fmt.Sprintf("%s\n%s%s", o.kind, o.script, o.text)
+	for _, t := range o.told {
+		if !strings.Contains(o.text, t) {
+			out += "\n" + t
+		}
+	}
+	return out + "\n" + o.log
 }
 
 // failErr files an error of a client's.
@@ -60,7 +72,7 @@ func (c *crew) run(ctx context.Context, s script, ed *editor) *outcome {
 	start := time.Now()
 	o := &outcome{}
 	session := int(c.sessions.Add(1))
-	c.bridge.log.take()
+	logged := c.bridge.log.now()
 	c.play(ctx, session, s, ed, o)
 	if o.kind == "" {
 		c.comeToRest(ctx, session, o)
@@ -69,7 +81,7 @@ func (c *crew) run(ctx context.Context, s script, ed *editor) *outcome {
 		c.askForTroubles(ctx, o)
 	}
 	c.disband(ctx, o)
-	o.log = c.bridge.log.take()
+	o.log = c.bridge.log.since(logged)
 	o.took = time.Since(start)
 	return o
 }

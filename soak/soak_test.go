@@ -158,7 +158,7 @@ func report(t *testing.T, c *crew, seed uint64, ed *editor, o *outcome) {
 		defer func() { c.patience = 10 * time.Second }()
 		o = shorten(o, *shortenFlag, func(s script) *outcome { return c.run(t.Context(), s, ed) })
 	}
-	t.Errorf("seed %d, %v: %s\n%s%s\n%s", seed, ed, o.kind, o.script, o.text, o.log)
+	t.Errorf("seed %d, %v: %v", seed, ed, o)
 }
 
 func (ed *editor) String() string {
@@ -191,7 +191,7 @@ func TestScripts(t *testing.T) {
 				if o.kind == "error" && strings.Contains(string(data), tolerant) {
 					t.Logf("clients were told of\n%s", strings.Join(o.told, "\n"))
 				} else if o.kind != "" {
-					t.Errorf("%s\n%s\n%s\n%s", o.kind, o.script, o.text, o.log)
+					t.Errorf("%v", o)
 				}
 			}
 		})
