@@ -77,6 +77,28 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// TestNewSessionOnAFastReconnect: a session that begins while the connection is
+// lost waits for a MARK, as any that begins, and so has to ask for one.
+func TestNewSessionOnAFastReconnect(t *testing.T) {
+	sc := ready(t, Options{FastReconnect: time.Hour, Multiplex: true, Linger: time.Hour})
+	sc.client.GoOffline()
+	sc.socket.ended()
+	sc.realm.Pause()
+	if err := sc.realm.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	sc.create(1)
+	sc.client.GoOnline()
+	sc.connect()
+	sc.socket.expect(strings.Replace(rebind, "1", "2", 1))
+	sc.socket.expect(strings.Replace(reident, "1", "2", 1))
+	sc.socket.expect("mark 2 1\n")
+	sc.socket.send("mark 2 1\n")
+	if u := hear[*protocol.Upload](sc.socket); len(u.Entries) != 1 {
+		t.Errorf("%+v", u)
+	}
+}
+
 // TestCloseCodes closes the connection with the codes that clients know.
 func TestCloseCodes(t *testing.T) {
 	const post, locate = "POST /api/client/v2.0/auth/session", "GET /api/client/v2.0/app/fake-app/location"

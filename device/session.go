@@ -66,10 +66,11 @@ func (s *session) enlist() {
 }
 
 // connected begins the session on a new connection. A fast reconnect goes on
-// without waiting for a MARK.
+// without waiting for a MARK; a session that has come since the connection was
+// lost has nothing to go on with, and would wait to upload for ever.
 func (s *session) connected(fast bool) {
 	s.bind()
-	if !fast {
+	if !fast || s.markTarget == 0 {
 		s.delayUploads = true
 		s.markTarget++
 	}

@@ -80,7 +80,7 @@ func (w *world) quiesce() {
 			return
 		}
 		// Whatever was written to MongoDB has arrived when nothing differs.
-		w.verify(ctx, translator.DefaultPatience)
+		w.verify(ctx, opPatience)
 		if w.failed() != nil {
 			return
 		}

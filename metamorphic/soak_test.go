@@ -34,12 +34,13 @@ func TestMain(m *testing.M) { mongotest.Main(m) }
 type figures struct {
 	runs, failed, withDefects, deaf, resets int
 	fit, unfit, entries                     int
-	took                                    time.Duration
+	took, slowest                           time.Duration
 }
 
 func (f *figures) add(o outcome) {
 	f.runs++
 	f.took += o.took
+	f.slowest = max(f.slowest, o.took)
 	f.resets += o.resets
 	f.fit += o.fit
 	f.unfit += o.unfit
@@ -57,15 +58,16 @@ func (f *figures) add(o outcome) {
 
 func (f *figures) String() string {
 	return fmt.Sprintf("%d runs of %d edits (%d more made no sense) and %d history entries: %d failed, %d met pairs that devices get wrong, "+
-		"%d had a device that could not integrate a download, %d client resets",
-		f.runs, f.fit, f.unfit, f.entries, f.failed, f.withDefects, f.deaf, f.resets)
+		"%d had a device that could not integrate a download, %d client resets; %v a run, the slowest %v",
+		f.runs, f.fit, f.unfit, f.entries, f.failed, f.withDefects, f.deaf, f.resets,
+		(f.took / time.Duration(max(1, f.runs))).Round(time.Millisecond), f.slowest.Round(time.Millisecond))
 }
 
 var databases atomic.Int64
 
 // once runs a script under one configuration, in databases of its own.
 func once(t *testing.T, s *script, c configuration, wild bool) outcome {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var trace bytes.Buffer
 	var mu sync.Mutex

@@ -17,10 +17,11 @@ import (
 	"github.com/isthmus-sync/isthmus/session"
 )
 
-// How long a run waits for what must happen.
+// How long a run waits for what must happen. It is long, since a machine may have
+// other things to do; what hangs does so for ever.
 const (
-	opPatience    = 10 * time.Second // one operation
-	quietPatience = 20 * time.Second // everything, in the end
+	opPatience    = time.Minute     // one operation
+	quietPatience = 2 * time.Minute // everything, in the end
 )
 
 // failure is what is wrong with a run. Its kind is what shortening keeps.
