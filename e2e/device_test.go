@@ -46,7 +46,9 @@ func subscribed(t testing.TB, b *bridge, name string, schema []realmclient.Class
 	d := newDevice(t, b, name, schema)
 	var subs []realmclient.Subscription
 	for _, c := range schema {
-		subs = append(subs, realmclient.Subscription{Class: c.Name})
+		if c.Kind != "embedded" {
+			subs = append(subs, realmclient.Subscription{Class: c.Name})
+		}
 	}
 	d.subscribe(subs...)
 	return d

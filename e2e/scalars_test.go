@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"math"
-	"reflect"
 	"testing"
 	"time"
 
@@ -72,68 +71,6 @@ func everySchema() []realmclient.Class {
 	return []realmclient.Class{every}
 }
 
-// TestEveryScalarTypeReachesMongoDB creates an object of every scalar type and
-// compares the document byte for byte the moment the upload is acknowledged.
-func TestEveryScalarTypeReachesMongoDB(t *testing.T) {
-	b := startBridge(t)
-	a := subscribed(t, b, "A", everySchema())
-	every := b.collection("Every")
-
-	key := realmclient.ObjectID(sampleID.Hex())
-	set := map[string]any{}
-	want := bson.D{{Key: "_id", Value: sampleID}}
-	for _, s := range scalars {
-		set[s.name], set[s.name+"Optional"] = s.value, s.other
-		set[s.name+"List"] = []any{s.value, s.other, s.value}
-		want = append(want,
-			bson.E{Key: s.name, Value: s.stored},
-			bson.E{Key: s.name + "Optional", Value: s.otherRaw},
-			bson.E{Key: s.name + "List", Value: bson.A{s.stored, s.otherRaw, s.stored}},
-		)
-	}
-	link := realmclient.Link("Every", key)
-	want = append(want, bson.E{Key: "link", Value: sampleID})
-	a.write(realmclient.Create("Every", key, set), realmclient.Update("Every", key, "link", link))
-	a.upload()
-	expectDocument(t, document(t, every, sampleID), want)
-
-	// The second device gets the exact values, finer than what BSON holds.
-	b2 := subscribed(t, b, "B", everySchema())
-	if got, want := b2.dump(), a.dump(); !reflect.DeepEqual(got, want) {
-		t.Errorf("B has\n%v\nA has\n%v", got, want)
-	}
-
-	// Every property gets its other value, and every optional one becomes null.
-	var ops []realmclient.Op
-	want = bson.D{{Key: "_id", Value: sampleID}}
-	for _, s := range scalars {
-		ops = append(ops,
-			realmclient.Update("Every", key, s.name, s.other),
-			realmclient.Update("Every", key, s.name+"Optional", nil),
-			realmclient.Op{Op: "list_erase", Class: "Every", PK: key, Path: []any{s.name + "List"}, Index: "0"},
-		)
-		want = append(want,
-			bson.E{Key: s.name, Value: s.otherRaw},
-			bson.E{Key: s.name + "Optional", Value: nil},
-			bson.E{Key: s.name + "List", Value: bson.A{s.otherRaw, s.stored}},
-		)
-	}
-	ops = append(ops, realmclient.Update("Every", key, "link", nil))
-	want = append(want, bson.E{Key: "link", Value: nil})
-	a.write(ops...)
-	a.upload()
-	expectDocument(t, document(t, every, sampleID), want)
-
-	a.write(realmclient.Delete("Every", key))
-	a.upload()
-	if n, err := every.CountDocuments(within(t), bson.D{}); n != 0 || err != nil {
-		t.Errorf("%d documents (%v) after the device deleted its object, want none", n, err)
-	}
-	b2.seesNo("Every", key)
-	a.untroubled()
-	b2.untroubled()
-}
-
 // expectDocument compares a whole document with the wanted fields, in any
 // order: nothing may be missing or extra, except that a property that was
 // never set may be there as null and a list as empty.
@@ -155,131 +92,6 @@ func expectDocument(t *testing.T, doc bson.Raw, fields bson.D) {
 			t.Errorf("the document has %s: %s, which the device never set", e.Key(), e.Value())
 		}
 	}
-}
-
-// TestEveryKeyType creates an object under each type of primary key.
-func TestEveryKeyType(t *testing.T) {
-	b := startBridge(t)
-	keys := []struct {
-		class string
-		typ   string
-		key   any
-		id    any
-	}{
-		{"ByInt", "int", realmclient.Int(-7), int64(-7)},
-		{"ByString", "string", "key ü", "key ü"},
-		{"ByObjectID", "objectId", realmclient.ObjectID(sampleID.Hex()), sampleID},
-		{"ByUUID", "uuid", realmclient.UUID(sampleUUID), bson.Binary{Subtype: 4, Data: sampleBinary}},
-	}
-	var schema []realmclient.Class
-	for _, k := range keys {
-		schema = append(schema, realmclient.Class{Name: k.class, Properties: []realmclient.Property{
-			{Name: "_id", Type: k.typ, PrimaryKey: true},
-			{Name: "n", Type: "int"},
-		}})
-	}
-	a := subscribed(t, b, "A", schema)
-	other := subscribed(t, b, "B", schema)
-	for _, k := range keys {
-		t.Run(k.class, func(t *testing.T) {
-			c := b.collection(k.class)
-			a.write(realmclient.Create(k.class, k.key, map[string]any{"n": 1}))
-			a.upload()
-			expectDocument(t, document(t, c, k.id), bson.D{{Key: "_id", Value: k.id}, {Key: "n", Value: int64(1)}})
-			other.sees(k.class, k.key, map[string]any{"n": realmclient.Int(1)})
-			if _, err := c.UpdateByID(within(t), k.id, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 2}}}}); err != nil {
-				t.Fatal(err)
-			}
-			other.sees(k.class, k.key, map[string]any{"n": realmclient.Int(2)})
-			a.sees(k.class, k.key, map[string]any{"n": realmclient.Int(2)})
-			if _, err := c.DeleteOne(within(t), bson.D{{Key: "_id", Value: k.id}}); err != nil {
-				t.Fatal(err)
-			}
-			a.seesNo(k.class, k.key)
-		})
-	}
-	a.untroubled()
-}
-
-// TestDriverWritesReachTheDevice inserts, updates and deletes every scalar type
-// by the MongoDB driver.
-func TestDriverWritesReachTheDevice(t *testing.T) {
-	b := startBridge(t)
-	a := subscribed(t, b, "A", everySchema())
-	a.upload() // the schema, which makes the collection
-	every := b.collection("Every")
-
-	key := realmclient.ObjectID(sampleID.Hex())
-	doc, update := bson.D{{Key: "_id", Value: sampleID}}, bson.D{}
-	inserted, updated := map[string]any{}, map[string]any{}
-	for _, s := range scalars {
-		value, other := s.value, s.other
-		if s.typ == "timestamp" { // to the millisecond, which is what a document holds
-			value, other = realmclient.Timestamp(1_700_000_000, 123_000_000), realmclient.Timestamp(-1, -500_000_000)
-		}
-		doc = append(doc,
-			bson.E{Key: s.name, Value: s.stored},
-			bson.E{Key: s.name + "Optional", Value: s.otherRaw},
-			bson.E{Key: s.name + "List", Value: bson.A{s.stored, s.otherRaw}},
-		)
-		inserted[s.name], inserted[s.name+"Optional"] = value, other
-		inserted[s.name+"Null"], inserted[s.name+"List"] = nil, []any{value, other}
-		update = append(update,
-			bson.E{Key: s.name, Value: s.otherRaw},
-			bson.E{Key: s.name + "Optional", Value: nil},
-			bson.E{Key: s.name + "Null", Value: s.stored},
-			bson.E{Key: s.name + "List", Value: bson.A{}},
-		)
-		updated[s.name], updated[s.name+"Optional"] = other, nil
-		updated[s.name+"Null"], updated[s.name+"List"] = value, []any{}
-	}
-	if _, err := every.InsertOne(within(t), doc); err != nil {
-		t.Fatal(err)
-	}
-	a.sees("Every", key, inserted)
-
-	update = append(update, bson.E{Key: "link", Value: sampleID})
-	updated["link"] = realmclient.Link("Every", key)
-	if _, err := every.UpdateByID(within(t), sampleID, bson.D{{Key: "$set", Value: update}}); err != nil {
-		t.Fatal(err)
-	}
-	a.sees("Every", key, updated)
-
-	if _, err := every.DeleteOne(within(t), bson.D{{Key: "_id", Value: sampleID}}); err != nil {
-		t.Fatal(err)
-	}
-	a.seesNo("Every", key)
-	a.untroubled()
-}
-
-// TestNumbersThatShellsWrite updates an int and a double property with the
-// BSON types that the shell and drivers of languages without integers choose.
-func TestNumbersThatShellsWrite(t *testing.T) {
-	b := startBridge(t)
-	a := subscribed(t, b, "A", everySchema())
-	key := realmclient.ObjectID(sampleID.Hex())
-	a.write(realmclient.Create("Every", key, nil))
-	a.upload()
-	for _, test := range []struct {
-		name   string
-		fields bson.D
-		want   map[string]any
-	}{
-		{"int32 for an int", bson.D{{Key: "anInt", Value: int32(12)}}, map[string]any{"anInt": realmclient.Int(12)}},
-		{"double for an int", bson.D{{Key: "anInt", Value: 13.0}}, map[string]any{"anInt": realmclient.Int(13)}},
-		{"int32 for a double", bson.D{{Key: "aDouble", Value: int32(14)}}, map[string]any{"aDouble": realmclient.Double(14)}},
-		{"int64 for a float", bson.D{{Key: "aFloat", Value: int64(15)}}, map[string]any{"aFloat": realmclient.Float(15)}},
-		{"double for a decimal", bson.D{{Key: "aDecimal", Value: 16.0}}, map[string]any{"aDecimal": realmclient.Decimal("16")}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := b.collection("Every").UpdateByID(within(t), sampleID, bson.D{{Key: "$set", Value: test.fields}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			a.sees("Every", key, test.want)
-		})
-	}
-	a.untroubled()
 }
 
 // TestDocumentsThatWereThereFirst connects the first device to an app whose

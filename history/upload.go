@@ -401,7 +401,7 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *ob
 				return nil, nil, fmt.Errorf("instruction %d: %w", i, err)
 			}
 			if in.Op == changeset.OpSetErase {
-				instead = eraseNull(o.class, now, in)
+				instead = eraseByClear(o.class, now, in)
 			}
 		}
 		if instead != nil && rewritten == nil {
@@ -448,18 +448,25 @@ func (w *work) noteErasuresOfNull(class *schema.Class, p *part) {
 	}
 }
 
-// eraseNull returns what devices get in the place of a SetErase of null from a
-// set of anything but mixed, which they can't apply though they send it: Clear,
-// and what is left of the set. It returns nil for all other instructions.
-func eraseNull(class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
-	if !erasesNull(class, in) {
+// eraseByClear returns what devices get in the place of a SetErase that they can't
+// apply though they send it (see object.Set.CanErase): Clear, and what is left of
+// the set. It returns nil for all other instructions.
+func eraseByClear(class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
+	if in.Op != changeset.OpSetErase || len(in.Path) > 0 {
 		return nil
 	}
 	p := class.Properties[in.Field]
+	if p == nil {
+		return nil
+	}
+	set, ok := now.Get(p).(*object.Set)
+	if set.CanErase(in.Value, p.Type == changeset.Mixed) {
+		return nil
+	}
 	head := changeset.Instruction{Class: in.Class, Key: in.Key, Field: in.Field}
 	out := changeset.Changeset{head}
 	out[0].Op, out[0].Collection = changeset.OpClear, changeset.SetOf
-	if set, ok := now.Get(p).(*object.Set); ok {
+	if ok {
 		for _, v := range set.Items {
 			head.Op, head.Value = changeset.OpSetInsert, v
 			out = append(out, head)

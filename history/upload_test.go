@@ -350,6 +350,21 @@ func TestSetEraseOfNull(t *testing.T) {
 	}
 }
 
+// What devices can't erase from sets with a NaN they are told by a Clear.
+func TestSetEraseNextToNaN(t *testing.T) {
+	b := newBed(t)
+	b.device().mustSend(ops(`[{"op":"AddTable","class":"S","pk":{"field":"_id","type":"int","nullable":false}},
+		{"op":"AddColumn","class":"S","field":"s","type":"double","nullable":false,"collection":"set"}]`),
+		ops(`[{"op":"CreateObject","class":"S","pk":1},{"op":"SetInsert","class":"S","pk":1,"path":["s"],"value":{"$double":"NaN"}},
+		{"op":"SetInsert","class":"S","pk":1,"path":["s"],"value":{"$double":1.5}},{"op":"SetInsert","class":"S","pk":1,"path":["s"],"value":{"$double":2.5}}]`),
+		ops(`[{"op":"SetErase","class":"S","pk":1,"path":["s"],"value":{"$double":1.5}}]`))
+	e := b.last()
+	if len(e.Changeset) != 3 || e.Changeset[0].Op != changeset.OpClear || e.Changeset[2].Op != changeset.OpSetInsert {
+		t.Errorf("others get %v", e.Changeset)
+	}
+	b.wantDocument("S", 1, `{"_id":{"$numberLong":"1"},"s":[{"$numberDouble":"NaN"},{"$numberDouble":"2.5"}]}`)
+}
+
 // An entry may be larger than a document of MongoDB's.
 func TestLargeEntry(t *testing.T) {
 	b := newBed(t)

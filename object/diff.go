@@ -15,8 +15,8 @@ import (
 // What exists on both sides is changed by the smallest instructions, so that
 // concurrent changes next to them survive the merge: embedded objects and
 // collections inside mixed by path, never made anew; lists by insertions,
-// erasures and updates of elements (see diffList). Sets lose null by a Clear
-// only, since clients can't apply SetErase of null (trap 7.6). Integers are
+// erasures and updates of elements (see diffList). Sets lose by a Clear
+// what clients can't apply a SetErase of (see Set.CanErase). Integers are
 // updated, never added to. Nothing is marked as a default.
 func Diff(s *schema.Schema, ref changeset.ObjectRef, before, after *Object) changeset.Changeset {
 	c := s.Class(ref.Class)
@@ -142,8 +142,8 @@ func (w *writer) diffDictionary(p *schema.Property, before, after *Dictionary) {
 func (w *writer) diffSet(p *schema.Property, before, after *Set) {
 	mixed := p.Type == changeset.Mixed
 	gone, came := setDifference(before, after, mixed), setDifference(after, before, mixed)
-	losesNull := !mixed && slices.Contains(gone, changeset.NullValue())
-	if losesNull || len(after.Items) == 0 && w.mayClear(len(before.Items)) {
+	unerasable := slices.ContainsFunc(gone, func(v changeset.Value) bool { return !before.CanErase(v, mixed) })
+	if unerasable || len(after.Items) == 0 && w.mayClear(len(before.Items)) {
 		w.clear(changeset.SetOf)
 		gone, came = nil, after.Items
 	}

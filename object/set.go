@@ -132,6 +132,28 @@ func (s *Set) position(v changeset.Value, mixed bool) int {
 	return -1
 }
 
+// CanErase reports whether clients can apply a SetErase of v to the set, which may
+// be nil. They can't of null (trap 7.6), nor in a set of floats or doubles of
+// anything while it has a NaN, which their search does not get past; sets of mixed
+// know neither trouble.
+func (s *Set) CanErase(v changeset.Value, mixed bool) bool {
+	if mixed {
+		return true
+	}
+	return !v.IsNull() && !isBinaryNaN(v) && (s == nil || !slices.ContainsFunc(s.Items, isBinaryNaN))
+}
+
+// isBinaryNaN reports whether a value is a float's or a double's NaN.
+func isBinaryNaN(v changeset.Value) bool {
+	switch v.Type {
+	case changeset.Float:
+		return v.Float32() != v.Float32()
+	case changeset.Double:
+		return v.Float64() != v.Float64()
+	}
+	return false
+}
+
 // insert adds v unless the set has an equal value.
 func (s *Set) insert(v changeset.Value, mixed bool) {
 	if s.position(v, mixed) >= 0 {

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/schema"
 )
 
 func decimal(t testing.TB, text string) changeset.Value {
@@ -97,4 +98,38 @@ func TestSet(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A set of floats or doubles with a NaN, and one with null, lose elements by a
+// Clear, since clients can't erase from them.
+func TestDiffClearsWhereClientsCannotErase(t *testing.T) {
+	nan, one, two := changeset.DoubleValue(math.NaN()), changeset.DoubleValue(1), changeset.DoubleValue(2)
+	for _, test := range []struct {
+		name          string
+		typ           changeset.Type
+		before, after []changeset.Value
+		want          []changeset.Op
+	}{
+		{"next to NaN", changeset.Double, []changeset.Value{one, nan, two}, []changeset.Value{nan, two}, []changeset.Op{changeset.OpClear, changeset.OpSetInsert, changeset.OpSetInsert}},
+		{"NaN", changeset.Double, []changeset.Value{one, nan}, []changeset.Value{one}, []changeset.Op{changeset.OpClear, changeset.OpSetInsert}},
+		{"none lost", changeset.Double, []changeset.Value{nan}, []changeset.Value{nan, one}, []changeset.Op{changeset.OpSetInsert}},
+		{"no NaN", changeset.Double, []changeset.Value{one, two}, []changeset.Value{two, nan}, []changeset.Op{changeset.OpSetErase, changeset.OpSetInsert}},
+		{"of mixed", changeset.Mixed, []changeset.Value{one, nan}, []changeset.Value{nan}, []changeset.Op{changeset.OpSetErase}},
+		{"null", changeset.Double, []changeset.Value{one, changeset.NullValue()}, []changeset.Value{one}, []changeset.Op{changeset.OpClear, changeset.OpSetInsert}},
+	} {
+		c := &schema.Class{Name: "C", KeyType: changeset.Int, Properties: map[string]*schema.Property{
+			"s": {Name: "s", Type: test.typ, Collection: changeset.SetOf, Nullable: true},
+		}}
+		s := &schema.Schema{Classes: map[string]*schema.Class{"C": c}}
+		holding := func(items []changeset.Value) *Object {
+			return &Object{Fields: map[string]Node{"s": &Set{Items: items}}}
+		}
+		var got []changeset.Op
+		for _, in := range Diff(s, changeset.ObjectRef{Class: "C", Key: changeset.IntKey(1)}, holding(test.before), holding(test.after)) {
+			got = append(got, in.Op)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
 }
