@@ -105,8 +105,31 @@ const (
 		`"part":{"n":1},"parts":[{"n":2,"t":"x"},{"n":3}],"any":[1,{"a":true}],"to":7,"tos":[8,9]`
 )
 
-// eventRows are the kinds of update of the change stream's table, and each kind
-// of property in it.
+// Where each kind of event is tested that a change stream may bring. What an update
+// says of itself (updatedFields, removedFields, truncatedArrays,
+// disambiguatedPaths) is not read; the rows here make updates of all these kinds.
+//
+//	insert                        eventRows "insert…", "upsert"; TestForeignWritesToMany "bulk write", "$merge"
+//	replace                       eventRows "replace", "find and replace"
+//	update, updatedFields         eventRows "$set…", "$inc"…, and every "… set…" of a collection
+//	update, removedFields         eventRows "$unset…", "$rename…", "… unset", "pipeline that unsets"
+//	update, truncatedArrays       eventRows "pipeline that truncates", "… truncated"
+//	update, disambiguatedPaths    eventRows "key that looks like an index", "field of others with a dot", "… at the length"
+//	delete                        eventRows "delete", "find and delete"; TestExpiredDocuments
+//	many events at once           TestForeignWritesToMany "update of many", "deletion of …"
+//	multi-document transactions   TestForeignTransactions, TestForeignTransactionIsNeverHalf
+//	drop, create                  TestForeignWritesToMany "drop and restore", TestSlowRestore
+//	rename (away, back)           TestForeignWritesToMany "renaming away and back"
+//	rename onto                   TestForeignWritesToMany "renaming onto", "$out", TestReplacedCollectionIsNotWaitedFor
+//	dropDatabase                  TestForeignWritesToMany "drop of the database and restore"
+//	invalidate                    TestStreamOfTheDatabaseAlone
+//	modify, createIndexes         TestForeignWritesToMany "index and validator"
+//	a lost place, a lost oplog    TestLostToken, TestOplogIsRolledOver
+//	documents near 16 MB          TestLargeDocuments
+//	shardCollection and the like  none: there is no sharded cluster to run them on
+//
+// eventRows are the kinds of write to one document, each with every kind of
+// property that it does something else to.
 var eventRows = []eventRow{
 	{"insert", "", inserting(fullDocument), []string{
 		"CreateObject #",
@@ -144,6 +167,7 @@ var eventRows = []eventRow{
 	{"$set of the same value", `"i":1`, updating(`"$set":{"i":1}`), nil, false},
 	{"$set of the same value in another width", `"i":1`, updating(`"$set":{"i":{"$numberLong":"1"},"s":null}`), nil, false},
 	{"$set of a field of others", `"i":1`, updating(`"$set":{"theirs":{"i":2}}`), nil, false},
+	{"field of others with a dot", `"i":1,"dict":{"a":"x"}`, updating(`[{"$replaceWith":{"$setField":{"field":"dict.a","input":"$$ROOT","value":"y"}}},{"$set":{"i":2}}]`), []string{"Update #.i = int:2"}, false},
 	{"$set to null", `"i":1,"s":"a"`, updating(`"$set":{"s":null}`), []string{"Update #.s = null"}, false},
 	{"$set of a required field to null", `"i":1`, updating(`"$set":{"i":null}`), nil, true},
 	{"$set to another type", `"i":1`, updating(`"$set":{"i":"1"}`), nil, true},
