@@ -274,19 +274,22 @@ func (b *bed) since(version uint64, sentinel int64) []*entryText {
 			b.t.Fatal(err)
 		}
 		for _, e := range entries {
-			t := &entryText{}
+			t := &entryText{objects: len(e.Objects)}
+			arrived := false
 			for i := range e.Changeset {
-				text := e.Changeset[i].String()
-				if text == end {
-					if len(t.instructions) > 0 {
-						out = append(out, t)
-					}
-					return true
+				// What was written in the same millisecond is in the same entry, creations first.
+				if text := e.Changeset[i].String(); text == end {
+					arrived = true
+				} else {
+					t.instructions = append(t.instructions, text)
 				}
-				t.instructions = append(t.instructions, text)
 			}
-			t.objects = len(e.Objects)
-			out = append(out, t)
+			if len(t.instructions) > 0 || !arrived {
+				out = append(out, t)
+			}
+			if arrived {
+				return true
+			}
 		}
 		return false
 	})
