@@ -35,12 +35,15 @@ type figures struct {
 	runs, failed, withDefects, deaf, resets int
 	fit, unfit, entries                     int
 	took, slowest                           time.Duration
+	slowestSeed                             uint64
 }
 
-func (f *figures) add(o outcome) {
+func (f *figures) add(seed uint64, o outcome) {
 	f.runs++
 	f.took += o.took
-	f.slowest = max(f.slowest, o.took)
+	if o.took > f.slowest {
+		f.slowest, f.slowestSeed = o.took, seed
+	}
 	f.resets += o.resets
 	f.fit += o.fit
 	f.unfit += o.unfit
@@ -58,9 +61,9 @@ func (f *figures) add(o outcome) {
 
 func (f *figures) String() string {
 	return fmt.Sprintf("%d runs of %d edits (%d more made no sense) and %d history entries: %d failed, %d met pairs that devices get wrong, "+
-		"%d had a device that could not integrate a download, %d client resets; %v a run, the slowest %v",
+		"%d had a device that could not integrate a download, %d client resets; %v a run, the slowest (seed %d) %v",
 		f.runs, f.fit, f.unfit, f.entries, f.failed, f.withDefects, f.deaf, f.resets,
-		(f.took / time.Duration(max(1, f.runs))).Round(time.Millisecond), f.slowest.Round(time.Millisecond))
+		(f.took / time.Duration(max(1, f.runs))).Round(time.Millisecond), f.slowestSeed, f.slowest.Round(time.Millisecond))
 }
 
 var databases atomic.Int64
@@ -126,7 +129,7 @@ func TestSoak(t *testing.T) {
 					c := randomConfiguration(rng)
 					out := once(t, s, c, wild)
 					mu.Lock()
-					totals[wild].add(out)
+					totals[wild].add(seed+uint64(i), out)
 					mu.Unlock()
 					if out.failure != nil {
 						report(t, seed+uint64(i), s, c, wild, out.failure)
