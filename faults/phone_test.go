@@ -32,8 +32,9 @@ type phone struct {
 	slowest time.Duration // from a write to its acknowledgement
 
 	mu      sync.Mutex
-	told    []string // errors, that the server sent or the app was told of
-	refused int      // writes that the server has undone
+	told    []string  // errors, that the server sent or the app was told of
+	refused int       // writes that the server has undone
+	settled time.Time // when the newest write was made that is acknowledged
 }
 
 // sent is a transaction that is not known to be on the server.
@@ -152,8 +153,19 @@ func (p *phone) settle() {
 	for len(p.unsent) > 0 && !p.realm.Unacknowledged(p.unsent[0].version) {
 		p.w.ledger.confirm(p.unsent[0].note)
 		p.slowest = max(p.slowest, time.Since(p.unsent[0].at))
+		p.mu.Lock()
+		p.settled = p.unsent[0].at
+		p.mu.Unlock()
 		p.unsent = p.unsent[1:]
 	}
+}
+
+// settledSince reports whether a write is acknowledged that was made after t. It
+// may be asked beside the work.
+func (p *phone) settledSince(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settled.After(t)
 }
 
 // write runs a transaction that leaves receipts, and some other things.
