@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,6 +159,22 @@ func (n *node) command(args ...string) (string, error) {
 	return string(out), err
 }
 
+// tellWaiting logs what the bridge counts and has it tell where it waits, which
+// ends it.
+func (n *node) tellWaiting() {
+	n.t.Helper()
+	client := http.Client{Timeout: 10 * time.Second}
+	if res, err := client.Get("http://" + n.addr + "/metrics"); err != nil {
+		n.t.Logf("the bridge at %s tells no metrics: %v", n.addr, err)
+	} else {
+		text, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		n.t.Logf("the bridge at %s counts:\n%s", n.addr, text)
+	}
+	_ = n.process.Signal(syscall.SIGQUIT)
+	<-n.process.Done()
+}
+
 // check looks for what must never be in the log, however the bridge ended.
 func (n *node) check() {
 	n.t.Helper()
@@ -183,7 +201,9 @@ type nodeLog struct {
 	errors []string
 }
 
-func newNodeLog() *nodeLog { return &nodeLog{serving: make(chan struct{})} }
+func newNodeLog() *nodeLog {
+	return &nodeLog{serving: make(chan struct{}), tail: subprocess.Tail{Limit: 1 << 20}} // where all goroutines are takes some room
+}
 
 func (l *nodeLog) String() string { return l.tail.String() }
 

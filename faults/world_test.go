@@ -245,6 +245,9 @@ func (w *world) progress(patience time.Duration) time.Duration {
 	for _, p := range w.phones {
 		for !p.settledSince(began) {
 			if time.Since(began) > patience {
+				for _, n := range w.nodes {
+					n.tellWaiting()
+				}
 				w.t.Fatalf("%s: nothing that it writes is acknowledged within %v", p.name, patience)
 			}
 			w.wait(rng, time.Millisecond, 20*time.Millisecond)
