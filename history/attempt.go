@@ -50,6 +50,17 @@ type work struct {
 	news      map[schemaItem]bool                         // learned by this batch, not yet in an entry
 	rewritten map[changeset.ObjectRef]changeset.Changeset // of the changeset at hand
 	defects   []transform.Defect                          // pairs met that devices merge wrongly
+	unfit     []unfit
+}
+
+// unfit is a part of an upload that was made on another copy of the object than
+// its author is known to have. People are told of it once it is committed: each
+// attempt finds it again.
+type unfit struct {
+	what   string // happened, for people
+	ref    changeset.ObjectRef
+	client uint64 // file ident
+	err    error
 }
 
 // objectWork is one object of a batch.
@@ -566,6 +577,9 @@ func (f *File) finish(w *work) {
 	}
 	for _, d := range w.defects {
 		f.store.opts.OnDefect(string(d.Kind))
+	}
+	for _, u := range w.unfit {
+		f.log.Warn(u.what+"; the device's copy is refreshed", "class", u.ref.Class, "key", u.ref.Key.String(), "client_file", u.client, "error", u.err)
 	}
 	w.batch.entries, w.batch.touched = len(w.entries), 0
 	for _, e := range w.entries {

@@ -245,6 +245,7 @@ func (f *File) loadTail(ctx context.Context) error {
 
 // publish moves the head this node knows. The caller holds advance.
 func (f *File) publish(entries []*Entry, last, salt uint64) {
+	f.countFewer(entries)
 	f.mu.Lock()
 	f.cache.append(entries)
 	f.head, f.salt = last, salt

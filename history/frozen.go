@@ -158,6 +158,19 @@ func (f *File) Unsynced() int {
 	return len(f.frozen)
 }
 
+// unsyncedOf is Unsynced for one class.
+func (f *File) unsyncedOf(class string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for ref := range f.frozen {
+		if ref.Class == class {
+			n++
+		}
+	}
+	return n
+}
+
 // ReloadUnsynced reads which documents are unsynced, as whoever begins to ingest
 // has to know: another node has listed them.
 func (f *File) ReloadUnsynced(ctx context.Context) error {

@@ -43,6 +43,8 @@ type holdDoc struct {
 	Asks     bool      `bson:"asks"`
 	Accepted bool      `bson:"accepted"`
 	Settling bool      `bson:"settling"`
+	// AcceptedAt is MongoDB's time of Accepted; the zero time before.
+	AcceptedAt bson.Timestamp `bson:"accepted_at"`
 }
 
 // guardErasures is how many objects of a class may go at once unasked, and
@@ -52,11 +54,16 @@ const (
 	guardWindow   = 10 * time.Second
 )
 
-// HoldGone holds a class whose collection is gone, or was replaced at one stroke
-// (whole). What was found out about a class that is held already counts no more.
-func (f *File) HoldGone(ctx context.Context, class, reason string, whole bool) error {
-	d := holdDoc{ID: scanID{f.name, class}, Reason: reason, Since: time.Now(), Whole: whole}
-	_, err := f.store.holds.ReplaceOne(ctx, bson.D{{Key: "_id", Value: d.ID}}, d, options.Replace().SetUpsert(true))
+// HoldGone holds a class whose collection went, or was replaced at one stroke
+// (whole), at a cluster time. What was found out about a class that is held already
+// counts no more; what an operator accepted after that time does: it was known then
+// that the collection is gone.
+func (f *File) HoldGone(ctx context.Context, class, reason string, whole bool, at bson.Timestamp) error {
+	accepted := bson.D{{Key: "$and", Value: bson.A{"$accepted", bson.D{{Key: "$gte", Value: bson.A{"$accepted_at", at}}}}}}
+	_, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}}, mongo.Pipeline{{{Key: "$set", Value: bson.D{
+		{Key: "reason", Value: bson.D{{Key: "$literal", Value: reason}}}, {Key: "since", Value: time.Now()}, {Key: "whole", Value: whole},
+		{Key: "asks", Value: false}, {Key: "accepted", Value: accepted}, {Key: "settling", Value: false},
+	}}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil {
 		return fmt.Errorf("hold %s: %w", class, err)
 	}
@@ -80,27 +87,32 @@ func (f *File) HoldErased(ctx context.Context, class, reason string) error {
 
 // AskErase marks a held class as one that an operator has to decide about.
 func (f *File) AskErase(ctx context.Context, class string) error {
-	return f.setHold(ctx, class, "asks")
+	return f.setHold(ctx, class, set("asks"))
 }
 
 // AcceptErase says that a held class may be compared with its collection, even
 // if that erases most of it from every device. The node that ingests does it.
 func (f *File) AcceptErase(ctx context.Context, class string) error {
-	return f.setHold(ctx, class, "accepted")
+	return f.setHold(ctx, class, append(set("accepted"),
+		bson.E{Key: "$currentDate", Value: bson.D{{Key: "accepted_at", Value: bson.D{{Key: "$type", Value: "timestamp"}}}}}))
 }
 
 // BeginSettling makes hints at a held class be taken again. The node that
 // ingests calls it before it compares the class.
 func (f *File) BeginSettling(ctx context.Context, class string) error {
-	return f.setHold(ctx, class, "settling")
+	return f.setHold(ctx, class, set("settling"))
 }
 
 // ErrNotHeld: the class is not held.
 var ErrNotHeld = errors.New("the class is not held")
 
-func (f *File) setHold(ctx context.Context, class, field string) error {
-	res, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}},
-		bson.D{{Key: "$set", Value: bson.D{{Key: field, Value: true}}}})
+// set is the update that makes a field true.
+func set(field string) bson.D {
+	return bson.D{{Key: "$set", Value: bson.D{{Key: field, Value: true}}}}
+}
+
+func (f *File) setHold(ctx context.Context, class string, update bson.D) error {
+	res, err := f.store.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: scanID{f.name, class}}}, update)
 	if err != nil {
 		return fmt.Errorf("change hold of %s: %w", class, err)
 	}
@@ -187,11 +199,13 @@ type massErasureError struct {
 
 func (e *massErasureError) Error() string { return fmt.Sprintf("class %s: %s", e.class, e.reason) }
 
-// erasures counts the objects of a class that foreign writes erased lately. It
-// belongs to whoever holds advance.
+// erasures counts what became of a class's objects lately. It belongs to whoever
+// holds advance.
 type erasures struct {
 	since time.Time
-	count int
+	count int // objects that foreign writes erased
+	fewer int // by how many objects the class has become smaller, whoever did it
+	had   int // objects of the class in the beginning, at least
 }
 
 // guard returns a *massErasureError when erasing n more objects of a
@@ -203,17 +217,50 @@ func (w *work) guard(class string, n int) error {
 		e = &erasures{since: time.Now()}
 		f.erased[class] = e
 	}
-	if e.count+n < guardErasures {
+	gone := e.count + n
+	if gone < guardErasures || 2*gone < max(e.had, e.fewer) {
 		return nil
 	}
-	left, err := f.store.states(class).EstimatedDocumentCount(context.WithoutCancel(w.plain))
+	ctx := context.WithoutCancel(w.plain)
+	left, err := f.countStates(ctx, class, int64(4*gone-e.fewer)) // more need not be known now
 	if err != nil {
-		return fmt.Errorf("count states of %s: %w", class, err)
+		return err
 	}
-	if had := int(left) + e.count; 2*(e.count+n) < had {
+	if e.had = int(left) + e.fewer; 2*gone < e.had {
 		return nil
 	}
-	return &massErasureError{class, fmt.Sprintf("%d of %d documents are gone at once", e.count+n, int(left)+e.count)}
+	// Where as many come as go, as in a queue, nothing is gone.
+	unsynced := f.unsyncedOf(class)
+	there, err := f.store.opts.Mirror.Count(ctx, w.schema.Class(class), int64(max(e.had, 1)+unsynced))
+	if err != nil {
+		return err
+	}
+	if 2*(int(there)-unsynced) > e.had {
+		f.erased[class] = &erasures{since: time.Now()}
+		return nil
+	}
+	return &massErasureError{class, fmt.Sprintf("%d of %d documents are gone at once", gone, max(e.had, gone))}
+}
+
+// countFewer notes what entries did to the number of objects. The caller holds
+// advance.
+func (f *File) countFewer(entries []*Entry) {
+	if len(f.erased) == 0 {
+		return
+	}
+	for _, e := range entries {
+		for i := range e.Objects {
+			t := &e.Objects[i]
+			lately := f.erased[t.Ref.Class]
+			switch {
+			case lately == nil:
+			case t.Before == nil && t.After != nil:
+				lately.fewer--
+			case t.Before != nil && t.After == nil:
+				lately.fewer++
+			}
+		}
+	}
 }
 
 // goneWithItsCollection returns a *massErasureError when an upload met a

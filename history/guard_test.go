@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/translator"
 )
 
 // A dropped collection empties no device: the class is held, what is written to
@@ -101,4 +102,163 @@ func TestMassErasureIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wait("the class is empty", func() bool { return len(b.states("Dog")) == 0 && len(b.file.Holds()) == 0 })
+}
+
+// A queue, in which as many objects come as go, is never gone, however many go in
+// a short time and whoever fills it.
+func TestQueueIsNotGone(t *testing.T) {
+	const at = 120 // a time
+	for _, filledBy := range []string{"a script", "a device", "a device of another node"} {
+		t.Run(filledBy, func(t *testing.T) {
+			b := newBed(t)
+			d := b.device()
+			d.mustSend(ops(dogSchema))
+			if filledBy == "a device of another node" {
+				d = b.node().device()
+			}
+			b.ingest()
+			made := 0
+			fill := func() {
+				if filledBy == "a script" {
+					b.insert("Dog", dogs(made, at)...)
+				} else {
+					var cs changeset.Changeset
+					for i := range at {
+						cs = append(cs, changeset.Instruction{Op: changeset.OpCreateObject, Class: "Dog", Key: changeset.IntKey(int64(made + i))})
+					}
+					d.catchUp()
+					d.mustSend(cs)
+				}
+				made += at
+			}
+			fill()
+			fill()
+			fill()
+			for range 6 {
+				fill()
+				if _, err := b.db.Collection("Dog").DeleteMany(b.ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: made - 3*at}}}}); err != nil {
+					t.Fatal(err)
+				}
+				b.wait("what was taken off is erased", func() bool {
+					if holds := b.file.Holds(); len(holds) > 0 {
+						t.Fatalf("held: %+v", holds)
+					}
+					if err := b.file.Refresh(b.ctx); err != nil {
+						t.Fatal(err)
+					}
+					return len(b.states("Dog")) == 3*at
+				})
+			}
+		})
+	}
+}
+
+// What others write to a collection that comes back is no sign that the restore
+// goes on: what they have deleted meanwhile is erased when it is over.
+func TestHoldEndsUnderLoad(t *testing.T) {
+	b := herd(t, 40, func(g *translator.Ingester) { g.GuardGrace = 300 * time.Millisecond })
+	coll := b.db.Collection("Dog")
+	if err := coll.Drop(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("the class is held", func() bool { return len(b.file.Holds()) == 1 })
+	b.insert("Dog", dogs(0, 39)...)
+	n := 0
+	b.wait("the class is released", func() bool {
+		n++
+		b.insert("Dog", dogs(1000+n, 1)...)
+		return len(b.file.Holds()) == 0
+	})
+	b.wait("documents, states and history agree", func() bool { return b.disagreement() == "" })
+	if n := b.erased(); n != 1 {
+		t.Errorf("%d objects were erased, want 1", n)
+	}
+}
+
+// So it is with an operator who has to be asked.
+func TestOperatorIsAskedUnderLoad(t *testing.T) {
+	b := herd(t, 40, func(g *translator.Ingester) { g.GuardGrace = 300 * time.Millisecond })
+	if err := b.db.Collection("Dog").Drop(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	b.wait("the operator is asked", func() bool {
+		n++
+		b.insert("Dog", dogs(1000+n, 1)...)
+		return b.file.Holds()["Dog"].Asks
+	})
+	// Most of what there was comes back after all.
+	b.insert("Dog", dogs(0, 30)...)
+	b.wait("the class is released", func() bool { return len(b.file.Holds()) == 0 })
+	b.wait("documents, states and history agree", func() bool { return b.disagreement() == "" })
+	if n := b.erased(); n != 10 {
+		t.Errorf("%d objects were erased, want 10", n)
+	}
+}
+
+// An operator who has dropped a collection may say so before the bridge has read of
+// the drop: it does not ask again.
+func TestAcceptedBeforeTheDropIsRead(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
+	stop := b.start(b.newIngester())
+	b.waitScanned("Dog")
+	stop()
+	if err := b.db.Collection("Dog").Drop(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	r := &translator.Resyncer{DB: b.db, File: b.node().file}
+	accepted := make(chan error, 1)
+	go func() { accepted <- r.AcceptErase(b.ctx, "Dog") }()
+	b.wait("the operator has accepted", func() bool {
+		var h struct {
+			Accepted bool `bson:"accepted"`
+		}
+		holds := b.db.Client().Database("__bridge_" + b.db.Name()).Collection("holds")
+		err := holds.FindOne(b.ctx, bson.D{}).Decode(&h)
+		return err == nil && h.Accepted
+	})
+	g := b.newIngester()
+	g.GuardGrace = time.Hour // it is not waited for what is known
+	b.run(g)
+	if err := <-accepted; err != nil {
+		t.Fatal(err)
+	}
+	b.wait("the class is empty, and not held", func() bool { return len(b.states("Dog")) == 0 && len(b.file.Holds()) == 0 })
+}
+
+// What was accepted is not what happens afterwards.
+func TestAcceptanceIsOfWhatWas(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		gone     uint32 // in seconds after it was accepted
+		accepted bool
+	}{
+		{"gone before", ^uint32(0), true}, // a second before
+		{"gone after", 60, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBed(t)
+			b.device().mustSend(ops(dogSchema))
+			if err := b.file.HoldErased(b.ctx, "Dog", "much is gone"); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.file.AcceptErase(b.ctx, "Dog"); err != nil {
+				t.Fatal(err)
+			}
+			at, err := lastWrite(b.ctx, b.db.Client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.file.HoldGone(b.ctx, "Dog", "it was dropped", false, bson.Timestamp{T: at.T + row.gone, I: 1}); err != nil {
+				t.Fatal(err)
+			}
+			h := b.file.Holds()["Dog"]
+			if h.Accepted != row.accepted || h.Asks || h.Settling || h.Reason != "it was dropped" {
+				t.Errorf("held as %+v, want accepted=%v", h, row.accepted)
+			}
+		})
+	}
 }

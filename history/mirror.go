@@ -47,6 +47,9 @@ type Mirror interface {
 	Refine(s *schema.Schema, c *schema.Class, read, state *object.Object) *object.Object
 	// Exists reports whether the class's collection exists; outside transactions.
 	Exists(ctx context.Context, c *schema.Class) (bool, error)
+	// Count returns how many documents the class's collection has, but counts no
+	// further than to a limit; outside transactions.
+	Count(ctx context.Context, c *schema.Class, limit int64) (int64, error)
 	// Prepare makes the class's collection exist; outside transactions.
 	Prepare(ctx context.Context, c *schema.Class) error
 }

@@ -93,16 +93,17 @@ func TestImportGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// writeDogs makes foreign writes to random documents of Dog until ctx ends.
+// writeDogs makes foreign writes to random documents of Dog until ctx ends. It
+// makes more than it deletes, so that most of the class is never gone.
 func (b *bed) writeDogs(ctx context.Context, random *rand.Rand, n int) {
 	coll := b.db.Collection("Dog")
 	for ctx.Err() == nil {
 		id := bson.D{{Key: "_id", Value: random.IntN(n)}}
 		var err error
-		switch random.IntN(4) {
+		switch random.IntN(5) {
 		case 0:
 			_, err = coll.DeleteOne(b.ctx, id)
-		case 1:
+		case 1, 4:
 			_, err = coll.UpdateOne(b.ctx, id, fields(`"$set":{"age":1},"$push":{"tags":"x"}`), options.UpdateOne().SetUpsert(true))
 		case 2:
 			_, err = coll.UpdateOne(b.ctx, id, fields(`"$inc":{"age":1}`))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -140,7 +141,12 @@ func (f *File) StateKeys(ctx context.Context, class string, from, to bson.RawVal
 // do: it may be 0 for a while when it should not, and whether a comparison would
 // erase most of a class is judged by this number.
 func (f *File) CountStates(ctx context.Context, class string) (int64, error) {
-	n, err := f.store.states(class).CountDocuments(ctx, bson.D{}, options.Count().SetHint(bson.D{{Key: "_id", Value: 1}}))
+	return f.countStates(ctx, class, math.MaxInt64)
+}
+
+// countStates counts no further than to a limit.
+func (f *File) countStates(ctx context.Context, class string, limit int64) (int64, error) {
+	n, err := f.store.states(class).CountDocuments(ctx, bson.D{}, options.Count().SetHint(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit))
 	if err != nil {
 		return 0, fmt.Errorf("count states of %s: %w", class, err)
 	}

@@ -100,7 +100,7 @@ func TestWaitingUploads(t *testing.T) {
 	b := newBed(t)
 	d := b.device()
 	d.mustSend(ops(dogSchema))
-	if err := b.file.HoldGone(b.ctx, "Dog", "collection Dog was dropped", false); err != nil {
+	if err := b.file.HoldGone(b.ctx, "Dog", "collection Dog was dropped", false, bson.Timestamp{}); err != nil {
 		t.Fatal(err)
 	}
 	sent := make(chan error, 1)
@@ -120,7 +120,7 @@ func TestWaitingUploads(t *testing.T) {
 	}
 
 	// What waits for a class is not waited for at the end.
-	if err := b.file.HoldGone(b.ctx, "Dog", "collection Dog was dropped", false); err != nil {
+	if err := b.file.HoldGone(b.ctx, "Dog", "collection Dog was dropped", false, bson.Timestamp{}); err != nil {
 		t.Fatal(err)
 	}
 	go func() { sent <- d.send(ops(`[{"op":"CreateObject","class":"Dog","pk":2}]`)) }()

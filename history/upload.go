@@ -149,8 +149,7 @@ func (w *work) mergeRun(j *job, cw *clientWork, s *seen, run []UploadEntry) (inc
 		var refused *transform.MergeError
 		if errors.As(err, &refused) && !refused.Incoming.Op.IsSchema() && s.of(refused.Incoming.Object()).standing == current {
 			ref := refused.Incoming.Object()
-			w.f.log.Warn("changes to an object cannot be merged as they are; the device's copy is refreshed",
-				"class", ref.Class, "key", ref.Key.String(), "client_file", j.upload.client.ident.Ident, "error", err)
+			w.unfit = append(w.unfit, unfit{"changes to an object cannot be merged as they are", ref, j.upload.client.ident.Ident, err})
 			s.objects[ref] = objectSeen{moved, s.of(ref).held}
 			continue
 		}
@@ -351,8 +350,7 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 	if err != nil {
 		// The merge was right, so the author's copy is not what it says. Its
 		// part is left out and its copy made right.
-		w.f.log.Warn("an uploaded change does not fit its object; the device's copy is refreshed",
-			"class", p.ref.Class, "key", p.ref.Key.String(), "client_file", u.client.ident.Ident, "error", err)
+		w.unfit = append(w.unfit, unfit{"an uploaded change does not fit its object", p.ref, u.client.ident.Ident, err})
 		s.closed[p.ref] = true
 		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()}), false
 	}

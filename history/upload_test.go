@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -233,6 +234,35 @@ func TestUniqueValueMovesOn(t *testing.T) {
 	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"},"name":"Rex"}`)
 	b.wantDocument("Dog", 3, `{"_id":{"$numberLong":"3"},"age":{"$numberLong":"0"},"name":"Ace"}`)
 	b.wantDocument("Dog", 4, `{"_id":{"$numberLong":"4"},"age":{"$numberLong":"0"},"name":"Bob"}`)
+}
+
+// What does not fit its object is told of once, however often the commit is tried.
+func TestUnfitIsToldOnce(t *testing.T) {
+	var log lockedBuffer
+	retries := 0
+	b := newBed(t, func(o *history.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.OnRetry = func(history.RetryReason) { retries++ }
+	})
+	d := b.device()
+	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"CreateObject","class":"Dog","pk":2},
+		{"op":"Update","class":"Dog","pk":2,"path":["name"],"value":"Rex"}]`))
+	_, err := b.db.Collection("Dog").Indexes().CreateOne(b.ctx, mongo.IndexModel{
+		Keys: bson.D{{Key: "name", Value: 1}}, Options: options.Index().SetUnique(true).SetPartialFilterExpression(bson.D{{Key: "name", Value: bson.D{{Key: "$type", Value: "string"}}}}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.catchUp()
+	// MongoDB refuses the other one, so that all is tried again.
+	d.mustSend(ops(`[{"op":"ArrayErase","class":"Dog","pk":1,"path":["tags",5],"prior_size":6}]`),
+		ops(`[{"op":"CreateObject","class":"Dog","pk":3},{"op":"Update","class":"Dog","pk":3,"path":["name"],"value":"Rex"}]`))
+	if retries == 0 {
+		t.Error("it was not tried again")
+	}
+	if n := strings.Count(log.String(), "does not fit its object"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
 }
 
 // Queryable fields before and after each entry tell who must see it.

@@ -254,8 +254,7 @@ func (r *comparer) count(ctx context.Context, c *schema.Class) (int64, error) {
 }
 
 // losses says how much of a class comparing it would erase: of so many objects,
-// so many have no document. It stops counting when more than half have one, or
-// have none.
+// so many have no document.
 type losses struct{ gone, there, states int64 }
 
 // most reports whether it is more than half.
@@ -276,7 +275,9 @@ func (l losses) reason() string {
 	return fmt.Sprintf("more than half of its %d objects have no document", l.states)
 }
 
-func (r *comparer) losses(ctx context.Context, c *schema.Class) (losses, error) {
+// losses counts what comparing a class would erase: all of it, or until more than
+// half are found to have a document, or to have none.
+func (r *comparer) losses(ctx context.Context, c *schema.Class, all bool) (losses, error) {
 	var l losses
 	states, err := r.file.CountStates(ctx, c.Name)
 	if err != nil || states == 0 {
@@ -299,7 +300,7 @@ func (r *comparer) losses(ctx context.Context, c *schema.Class) (losses, error) 
 		}
 		l.there += there
 		l.gone += int64(len(keys)) - there
-		if !more || 2*l.there > states || 2*l.gone > states {
+		if !more || !all && (2*l.there > states || 2*l.gone > states) {
 			return l, nil
 		}
 		from = KeyToBSON(keys[len(keys)-1])

@@ -49,7 +49,7 @@ func TestCompareCollectionDroppedSinceJudged(t *testing.T) {
 		if err := compare(id); err != nil {
 			t.Fatal(err)
 		}
-		if lost, err := r.losses(ctx, class); err != nil || lost.askable() || lost.states != 2 {
+		if lost, err := r.losses(ctx, class, false); err != nil || lost.askable() || lost.states != 2 {
 			t.Fatalf("losses %+v, %v", lost, err)
 		}
 		if err := db.Collection("Dog").Drop(ctx); err != nil {

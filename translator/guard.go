@@ -15,7 +15,7 @@ import (
 func (r *reader) gone(ctx context.Context, kind, coll string, e bson.Raw) error {
 	hold := func(coll, what string, whole bool) error {
 		if c := r.class(coll); c != nil {
-			return r.g.File.HoldGone(ctx, c.Name, fmt.Sprintf("collection %s was %s", coll, what), whole)
+			return r.g.File.HoldGone(ctx, c.Name, fmt.Sprintf("collection %s was %s", coll, what), whole, r.at)
 		}
 		return nil
 	}
@@ -45,10 +45,12 @@ func (r *reader) gone(ctx context.Context, kind, coll string, e bson.Raw) error 
 
 // watched is what settleHolds has seen of the collection of a held class.
 type watched struct {
-	since   time.Time // of the hold
-	docs    int64     // about how many documents there were at the last look
-	changed time.Time // when that number was last another
-	judged  bool      // the operator was asked about that number
+	since  time.Time // of the hold
+	docs   int64     // about how many documents there were at the last look; -1: there was none
+	gone   int64     // how many objects had no document then
+	judged bool      // the operator was asked about that
+	fell   time.Time // when gone became less: somebody restores the collection
+	next   time.Time // when it may be looked again
 }
 
 // settleHolds looks at the collections of held classes when their grace is over,
@@ -91,21 +93,28 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 		return err
 	}
 	if !h.Accepted && !h.Settling {
-		docs, err := r.count(ctx, c)
-		if err != nil {
-			return err
-		}
-		if docs != w.docs {
-			w.docs, w.changed, w.judged = docs, time.Now(), false
-		}
-		if !h.Whole && time.Since(h.Since) < g.GuardGrace || w.judged {
+		now := time.Now()
+		graced := h.Whole || now.Sub(h.Since) >= g.GuardGrace
+		first := w.docs < 0
+		if now.Before(w.next) || !graced && !first {
 			return nil
 		}
-		lost, err := r.losses(ctx, c)
+		docs, err := r.count(ctx, c)
+		if err != nil || w.judged && docs == w.docs {
+			return err
+		}
+		lost, err := r.losses(ctx, c, true)
 		if err != nil {
 			return err
 		}
-		if lost.gone > 0 && !h.Whole && time.Since(w.changed) < g.GuardGrace {
+		// At most half of the time goes into this.
+		w.next = time.Now().Add(time.Since(now))
+		if first || lost.gone < w.gone {
+			w.fell = now
+		}
+		w.docs, w.gone, w.judged = docs, lost.gone, false
+		// Documents that others write meanwhile are no sign of a restore.
+		if lost.gone > 0 && (!graced || !h.Whole && now.Sub(w.fell) < g.GuardGrace) {
 			return nil
 		}
 		if lost.most() {

@@ -272,3 +272,13 @@ func (m *Mirror) Exists(ctx context.Context, c *schema.Class) (bool, error) {
 	}
 	return len(names) > 0, nil
 }
+
+// Count implements history.Mirror.
+func (m *Mirror) Count(ctx context.Context, c *schema.Class, limit int64) (int64, error) {
+	n, err := m.db.Collection(collectionName(c)).CountDocuments(ctx, bson.D{},
+		options.Count().SetHint(bson.D{{Key: schema.KeyField, Value: 1}}).SetLimit(limit))
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", collectionName(c), err)
+	}
+	return n, nil
+}

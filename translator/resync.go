@@ -107,7 +107,7 @@ func (r *Resyncer) Class(ctx context.Context, name string, progress func(Progres
 	if err != nil {
 		return err
 	}
-	lost, err := cmp.losses(ctx, c)
+	lost, err := cmp.losses(ctx, c, false)
 	if err != nil {
 		return err
 	}

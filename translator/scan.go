@@ -106,7 +106,7 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 	}
 	// A device would lose what nobody meant to erase: the collection may have gone
 	// while nobody looked.
-	lost, err := r.losses(ctx, c)
+	lost, err := r.losses(ctx, c, false)
 	if err != nil {
 		return err
 	}
