@@ -33,7 +33,7 @@ type work struct {
 
 	head          uint64 // history version the attempt builds on
 	salt          uint64 // of this commit
-	moved         bool   // the head is: it was the newest
+	moved         bool   // the head is, or is locked: it was the newest
 	schema        *schema.Schema
 	queryable     queryable
 	schemaChanged bool
@@ -104,10 +104,8 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 		return fmt.Errorf("start transaction: %w", err)
 	}
 	txn := mongo.NewSessionContext(ctx, session)
-	w := f.newWork(txn, b)
-	w.plain = ctx
-	if err := w.run(); err != nil {
-		err = w.reconsider(err)
+	w, err := f.try(ctx, txn, b)
+	if err != nil {
 		abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		// Should it fail, the server ends the transaction by itself.
@@ -120,6 +118,49 @@ func (f *File) attempt(ctx context.Context, b *batchState) error {
 	f.finish(w)
 	return nil
 }
+
+// try does all of an attempt but its commit.
+func (f *File) try(ctx, txn context.Context, b *batchState) (*work, error) {
+	if b.contended {
+		if err := f.lockHead(ctx, txn); err != nil {
+			return nil, err
+		}
+	}
+	w := f.newWork(txn, b)
+	w.plain, w.moved = ctx, b.contended
+	if err := w.run(); err != nil {
+		return nil, w.reconsider(err)
+	}
+	return w, nil
+}
+
+// lockHead begins a transaction by keeping others from committing until it ends,
+// and loads what they have committed. It is for who has lost against others again
+// and again: those that are quicker, since they have less to do, would go on winning.
+func (f *File) lockHead(ctx, txn context.Context) error {
+	var h headDoc
+	err := f.store.heads.FindOneAndUpdate(txn, bson.D{{Key: "_id", Value: f.name}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "locked", Value: int64(newSalt())}}}}).Decode(&h)
+	if err != nil {
+		return fmt.Errorf("lock head: %w", err)
+	}
+	for attempt := 0; ; attempt++ {
+		if err := f.loadTail(ctx); err != nil {
+			return err
+		}
+		known, _ := f.Head()
+		switch {
+		case known == uint64(h.Version):
+			return nil
+		case known > uint64(h.Version) || attempt > lockPatience:
+			return errHeadMoved
+		}
+		pause(ctx, 0) // no majority has it yet
+	}
+}
+
+// lockPatience is how often what the head names is looked for while others wait.
+const lockPatience = 100
 
 // reconsider returns why an attempt failed: not what it found fault with if
 // another node has moved the head. The transaction reads documents and states that

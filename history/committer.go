@@ -229,6 +229,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 	start := time.Now()
 	var looked time.Time
 	for attempt := 0; len(b.jobs) > 0; {
+		b.contended = attempt >= contendedAfter
 		err := f.attempt(ctx, b)
 		var (
 			fault   *jobError
@@ -288,7 +289,13 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 				f.endAbandoned(ctx)
 				looked = time.Now()
 			}
-			pause(ctx, attempt)
+			if hasCode(err, codeWriteConflict) {
+				// Others hold the head for some milliseconds. Who waits for longer
+				// finds it held by the next one.
+				pause(ctx, min(attempt, 3))
+			} else {
+				pause(ctx, attempt)
+			}
 			attempt++
 			if err := f.loadTail(ctx); err != nil && ctx.Err() == nil {
 				f.log.Warn("reading the head fails; trying again", "error", err)
@@ -296,6 +303,9 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		}
 	}
 }
+
+// contendedAfter is after how many lost attempts a commit locks the head first.
+const contendedAfter = 3
 
 // countIngests notes that hints were committed: uploads that wait for some look
 // whether they were theirs.
@@ -311,10 +321,11 @@ func (f *File) countIngests(jobs []*job) {
 
 // batchState is what attempts at one batch hand on to each other.
 type batchState struct {
-	jobs    []*job
-	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
-	entries int                            // appended by the attempt that committed
-	touched int                            // objects that they are about, each counted anew
+	jobs      []*job
+	refused   map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
+	contended bool                           // the next attempt locks the head first
+	entries   int                            // appended by the attempt that committed
+	touched   int                            // objects that they are about, each counted anew
 }
 
 // jobError says that one job is at fault.
