@@ -118,7 +118,7 @@ func (w *world) examine(ctx context.Context) error {
 			continue // it was not at rest yet
 		}
 		for _, p := range w.phones {
-			if err := w.compare(p, s); err != nil {
+			if err := o.compare(ctx, p, s); err != nil {
 				return err
 			}
 		}
@@ -205,7 +205,7 @@ func (o *observer) states(ctx context.Context) (states, uint64, error) {
 }
 
 // compare looks whether a phone holds its view of the states.
-func (w *world) compare(p *phone, s states) error {
+func (o *observer) compare(ctx context.Context, p *phone, s states) error {
 	_, body := p.realm.ActiveQuery()
 	texts, err := query.ParseBody([]byte(body))
 	if err != nil {
@@ -221,17 +221,21 @@ func (w *world) compare(p *phone, s states) error {
 		if err != nil {
 			return err
 		}
-		for ref, o := range s {
-			if ref.Class == class && view.Match(ref.Key, o) {
-				expected[ref] = o
+		for ref, state := range s {
+			if ref.Class == class && view.Match(ref.Key, state) {
+				expected[ref] = state
 			}
 		}
 	}
 	var wrong []string
+	var first *changeset.ObjectRef
 	differ := func(ref changeset.ObjectRef, have, want *object.Object) {
 		class := appSchema.Class(ref.Class)
 		if object.Equal(appSchema, class, have, want) {
 			return
+		}
+		if first == nil {
+			first = &ref
 		}
 		cs := object.Diff(appSchema, ref, have, want)
 		for i := range cs {
@@ -239,19 +243,22 @@ func (w *world) compare(p *phone, s states) error {
 		}
 	}
 	for _, class := range appSchema.ClassNames() {
-		for k, o := range p.realm.Objects(class) {
+		for k, have := range p.realm.Objects(class) {
 			ref := changeset.ObjectRef{Class: class, Key: k}
-			differ(ref, o, expected[ref])
+			differ(ref, have, expected[ref])
 			delete(expected, ref)
 		}
 	}
-	for ref, o := range expected {
-		differ(ref, nil, o)
+	for ref, want := range expected {
+		differ(ref, nil, want)
 	}
-	if len(wrong) > 0 {
-		w.t.Errorf("%s lacks, to be what MongoDB holds:\n%s", p.name, list(wrong))
+	if first == nil {
+		return nil
 	}
-	return nil
+	entries, err := o.entriesOn(ctx, *first)
+	o.w.t.Errorf("%s, file %d, lacks, to be what MongoDB holds:\n%s\nThe history of %v:\n%s\nThe phone:\n%s",
+		p.name, p.realm.Ident().File, list(wrong), *first, entries, p.trace.of(*first))
+	return err
 }
 
 // countEntries looks whether anything was taken into the history twice.

@@ -27,6 +27,7 @@ type phone struct {
 	client *device.Client
 	realm  *device.Realm
 
+	trace   trace
 	seq     int
 	unsent  []sent
 	slowest time.Duration // from a write to its acknowledgement
@@ -63,6 +64,7 @@ func (p *phone) options() device.Options {
 	return device.Options{
 		Second: 20 * time.Millisecond,
 		Trace: func(sent bool, m protocol.Message) {
+			p.trace.add(sent, m)
 			e, ok := m.(*protocol.JSONError)
 			if sent || !ok {
 				return
