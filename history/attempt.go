@@ -683,7 +683,20 @@ func (f *File) flushProgress() {
 	if len(models) == 0 {
 		return
 	}
-	_, err := f.store.clients.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	res, err := f.store.clients.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	if err == nil && int(res.MatchedCount) < len(models) {
+		// Of sessions that were taken over nothing is stored, so their clients must
+		// not be told that it is.
+		for c := range taken {
+			var detached bool
+			if detached, err = c.isDetached(ctx); err != nil {
+				break
+			}
+			if detached {
+				delete(taken, c)
+			}
+		}
+	}
 	if err == nil && len(drops) > 0 {
 		_, err = f.store.reciprocals.BulkWrite(ctx, drops, options.BulkWrite().SetOrdered(false))
 	}

@@ -317,6 +317,15 @@ func (c *Client) filter() bson.D {
 	return bson.D{{Key: "_id", Value: clientID{c.file.name, int64(c.ident.Ident)}}, {Key: "epoch", Value: c.epoch}}
 }
 
+// isDetached reports whether another session has attached to the client file.
+func (c *Client) isDetached(ctx context.Context) (bool, error) {
+	err := c.file.store.clients.FindOne(ctx, c.filter()).Err()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return true, nil
+	}
+	return false, err
+}
+
 // Close ends the attachment: progress not yet stored is stored soon.
 func (c *Client) Close() {
 	c.file.mu.Lock()

@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/mongo"
-
 	"github.com/isthmus-sync/isthmus/changeset"
 )
 
@@ -425,8 +423,8 @@ func (f *File) isDetached(ctx context.Context, j *job) bool {
 	if j.upload == nil {
 		return false
 	}
-	err := f.store.clients.FindOne(ctx, j.upload.client.filter()).Err()
-	return errors.Is(err, mongo.ErrNoDocuments)
+	detached, err := j.upload.client.isDetached(ctx)
+	return err == nil && detached
 }
 
 // pause waits before another attempt: longer each time, with jitter, at most a

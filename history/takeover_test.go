@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -119,4 +121,40 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// Progress that comes over a connection whose client file was taken over is not
+// stored. So nobody is told that it is: the device would hold that against the
+// session which has taken over.
+func TestProgressOfATakenOverSession(t *testing.T) {
+	b := newBed(t, func(o *history.Options) { o.TailInterval = 5 * time.Millisecond })
+	d, other := b.device(), b.device()
+	d.mustSend(ops(dogSchema))
+	d.catchUp()
+	other.catchUp()
+	old, before := d.client, d.client.UploadCursor()
+	_, salt := b.file.Head()
+	d.attach(history.Cursors{Ident: d.ident, Download: d.base, DownloadClient: d.version, Latest: d.base, LatestSalt: salt})
+	progress := func(c *history.Client, to history.Cursor) {
+		c.Upload(&history.Upload{Progress: to, Locked: to.Server}, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	progress(old, history.Cursor{Client: d.version + 7, Server: d.base})
+	want := history.Cursor{Client: other.version + 7, Server: other.base}
+	progress(other.client, want)
+	for other.client.UploadCursor() != want { // stored together with the other, or after it
+		if err := b.ctx.Err(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	if got := old.UploadCursor(); got != before {
+		t.Errorf("the session that was taken over tells of %v, stored is %v", got, before)
+	}
+	if got := d.client.UploadCursor(); got != before {
+		t.Errorf("the session that has taken over tells of %v, stored is %v", got, before)
+	}
 }

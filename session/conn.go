@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -39,11 +40,18 @@ type conn struct {
 
 	mu      sync.Mutex
 	byIdent map[int64]*session
-	highest int64 // highest session ident bound
+	byFile  map[boundFile]*session // the last whose IDENT was read
+	highest int64                  // highest session ident bound
+}
+
+// boundFile is a client file as BIND and IDENT name it.
+type boundFile struct {
+	partition string
+	ident     int64
 }
 
 func newConn(s *Server, ws *websocket.Conn, sock *socket, codec protocol.Codec, id, user string, log *slog.Logger) *conn {
-	c := &conn{server: s, ws: ws, socket: sock, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session), memory: newMemory()}
+	c := &conn{server: s, ws: ws, socket: sock, codec: codec, id: id, user: user, log: log, byIdent: make(map[int64]*session), byFile: make(map[boundFile]*session), memory: newMemory()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
@@ -169,6 +177,8 @@ func (c *conn) receive(data []byte) error {
 		c.memory.await(c.ctx)
 		it.entries, it.memory, it.err = decodeEntries(m.Entries, c.server.opts.MaxUploadItems)
 		c.memory.hold(it.memory)
+	case *protocol.ClientIdent:
+		it.other = c.identified(s, boundFile{s.bind.Partition, m.File})
 	case *protocol.Unbind:
 		c.setUnbinding(s)
 	}
@@ -252,6 +262,27 @@ func (c *conn) isUnbinding(s *session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.unbinding
+}
+
+// identified notes that a session's IDENT was read, and returns the session on this
+// connection that was for the client file before. Sessions have goroutines of their
+// own: only the order in which messages are read tells which of two came first.
+func (c *conn) identified(s *session, file boundFile) (other *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other = c.byFile[file]
+	c.byFile[file] = s
+	if other == s {
+		return nil
+	}
+	return other
+}
+
+// ended forgets of which client file an ended session was the last.
+func (c *conn) ended(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.byFile, func(_ boundFile, last *session) bool { return last == s })
 }
 
 // forget removes a session that has ended by UNBOUND, after which the client

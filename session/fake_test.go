@@ -56,6 +56,7 @@ type fakeFile struct {
 	refuse    func(ref changeset.ObjectRef) string             // why an object may not be written
 	reject    func(u *history.Upload) error                    // why an upload fails whole
 	allocated func()                                           // called by Allocate
+	attaching func()                                           // called by Attach, before it does anything
 	scanned   func(ref changeset.ObjectRef) error              // called for each object of a Scan
 	judged    []func(changeset.ObjectRef, *object.Object) bool // the views of the uploads so far
 }
@@ -125,6 +126,12 @@ func (f *fakeFile) Allocate(context.Context, string) (history.Ident, error) {
 }
 
 func (f *fakeFile) Attach(_ context.Context, _ string, c history.Cursors) (Client, error) {
+	f.mu.Lock()
+	attaching := f.attaching
+	f.mu.Unlock()
+	if attaching != nil {
+		attaching()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old := f.clients[c.Ident.Ident]

@@ -38,10 +38,11 @@ func (s *session) open() error {
 	return s.send(&protocol.ServerIdent{Session: s.ident, File: int64(id.Ident), Salt: int64(id.Salt)})
 }
 
-// takeIdent checks the client's IDENT and takes its client file over.
-func (s *session) takeIdent(m *protocol.ClientIdent) error {
+// takeIdent checks the client's IDENT and takes its client file over. other is the
+// session that was for the client file before on this connection, nil if none was.
+func (s *session) takeIdent(m *protocol.ClientIdent, other *session) error {
 	s.key = clientFile{s.file.Name(), uint64(m.File)}
-	if err := s.awaitOther(); err != nil {
+	if err := s.awaitOther(other); err != nil {
 		return err
 	}
 	client, err := s.file.Attach(s.ctx, s.conn.user, history.Cursors{
@@ -76,12 +77,17 @@ func (s *session) takeIdent(m *protocol.ClientIdent) error {
 	return nil
 }
 
-// awaitOther waits until a session on the same connection that serves the client
-// file and is being unbound has ended. One that is not is the client's mistake.
-func (s *session) awaitOther() error {
-	other := s.conn.server.attachedTo(s.key)
-	if other == nil || other.conn != s.conn {
+// awaitOther waits until the session before on the same connection, which is being
+// unbound, has ended: it may not have taken the client file over yet, and would take
+// it over from this one. One that is not being unbound is the client's mistake.
+func (s *session) awaitOther(other *session) error {
+	if other == nil {
 		return nil
+	}
+	select {
+	case <-other.done:
+		return nil
+	default:
 	}
 	if !s.conn.isUnbinding(other) {
 		return &connectionError{protocol.BoundInOtherSession, fmt.Sprintf("client file %d is bound in session %d as well", s.key.ident, other.ident)}

@@ -22,6 +22,7 @@ type item struct {
 	err     error                 // why an UPLOAD's changesets could not be decoded
 	size    int                   // bytes of the message
 	memory  int                   // bytes of entries, to be released
+	other   *session              // of an IDENT: the connection's session before that is for the same client file, or nil
 }
 
 // inbox is the queue between a connection's reader, which is the only one that

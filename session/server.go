@@ -262,13 +262,6 @@ func (s *Server) attach(key clientFile, by *session) (before *session) {
 	return before
 }
 
-// attachedTo returns the session that serves a client file on this node, or nil.
-func (s *Server) attachedTo(key clientFile) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.attached[key]
-}
-
 func (s *Server) detach(key clientFile, by *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

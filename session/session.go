@@ -232,7 +232,7 @@ func (s *session) take(it *item) error {
 	}
 	switch m := it.m.(type) {
 	case *protocol.ClientIdent:
-		return s.takeIdent(m)
+		return s.takeIdent(m, it.other)
 	case *protocol.Query:
 		return s.takeQuery(m)
 	case *protocol.Upload:
@@ -322,6 +322,7 @@ func (s *session) drop() {
 // before, they would not be taken.
 func (s *session) release() {
 	s.drop()
+	s.conn.ended(s)
 	if s.client == nil {
 		return
 	}

@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +177,50 @@ func TestOneFileTwiceOnAConnection(t *testing.T) {
 	if e.Session != 0 || !e.TryAgain {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// An app opens a realm, pauses its session and resumes it before the first session
+// has come to its IDENT: that one must not take the client file over from the second.
+func TestSessionsInQuickSuccession(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	p := r.dial("ann").open(1)
+	p.send(&protocol.Unbind{Session: 1})
+	expect[*protocol.Unbound](p.wire)
+	second := make(chan struct{}, 1)
+	var attached atomic.Int32
+	client := func() *fakeClient {
+		r.file.mu.Lock()
+		defer r.file.mu.Unlock()
+		return r.file.clients[uint64(p.ident.File)]
+	}
+	before := client()
+	r.file.mu.Lock()
+	r.file.attaching = func() {
+		if attached.Add(1) > 1 {
+			second <- struct{}{}
+			return
+		}
+		select {
+		case <-second: // while the first is at it, which comes last then
+			for client() == before {
+				runtime.Gosched()
+			}
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	r.file.mu.Unlock()
+	p.reopen(p.wire, 2)
+	p.send(&protocol.Unbind{Session: 2})
+	p.reopen(p.wire, 3)
+	for unbound := false; !unbound; {
+		m, err := p.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, unbound = m.(*protocol.Unbound)
+	}
+	p.awaitUpload(p.upload(newDog(1, 1, "Rex")))
 }
 
 // A session whose client file was taken over by another node learns of it from

@@ -34,8 +34,11 @@ type phone struct {
 	told    []realmclient.Event // by realms that are closed again
 }
 
-// start starts the process and logs its user in.
+// start starts the process, if there is none, and logs its user in.
 func (p *phone) start(ctx context.Context) error {
+	if p.client != nil {
+		return nil
+	}
 	dir, err := os.MkdirTemp(p.dir, "phone")
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func (p *phone) start(ctx context.Context) error {
 	if p.client, err = realmclient.Start(realmclient.Options{LogLevel: p.level, Stderr: p.log}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	if err := p.client.App(ctx, p.app); err != nil {
 		return err
@@ -69,11 +72,6 @@ func (p *phone) file() string {
 // join opens the realm of a session and follows its objects.
 func (p *phone) join(ctx context.Context, session int) error {
 	p.session, p.offline, p.told = session, false, nil
-	if p.client == nil {
-		if err := p.start(ctx); err != nil {
-			return err
-		}
-	}
 	if err := p.open(ctx); err != nil {
 		return err
 	}

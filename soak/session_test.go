@@ -106,6 +106,9 @@ func (c *crew) each(o *outcome, do func(p *phone) error) {
 
 func (c *crew) play(ctx context.Context, session int, s script, ed *editor, o *outcome) {
 	c.each(o, func(p *phone) error {
+		if err := p.start(ctx); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, commandTime)
 		defer cancel()
 		return p.join(ctx, session)
