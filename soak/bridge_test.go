@@ -21,7 +21,8 @@ import (
 	"github.com/isthmus-sync/isthmus/internal/subprocess"
 )
 
-// startTime and stopTime are how long a bridge may take to get ready and to end.
+// startTime and stopTime are how long a bridge, or a client, may take to get ready
+// and a bridge to end.
 const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
