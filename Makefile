@@ -18,7 +18,12 @@ WHOLE = $(patsubst %,./%,$(wildcard e2e faults metamorphic soak))
 SOAKTIME ?= 30m
 SESSIONS ?= 500
 
-.PHONY: build run demo test bench ci soak fetch mongod librealm check fuzz e2e clean
+# How often a bridge is killed in each of `make faults`'s tests of that, and how
+# often the other faults are repeated.
+KILLS ?= 200
+ROUNDS ?= 10
+
+.PHONY: build run demo test bench ci soak faults fetch mongod librealm check fuzz e2e clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bridge ./cmd/bridge
@@ -54,6 +59,10 @@ e2e: fetch
 soak: fetch
 	$(GO) test ./metamorphic -count=1 -run Soak -timeout 0 -duration $(SOAKTIME)
 	$(GO) test ./soak -count=1 -run Sessions -timeout 0 -sessions $(SESSIONS)
+
+# One after the other: what they wait for is time that others would take.
+faults: fetch
+	$(GO) test ./faults -count=1 -v -timeout 0 -parallel 1 -kills $(KILLS) -rounds $(ROUNDS)
 
 check:
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }

@@ -49,12 +49,12 @@ type watched struct {
 	docs   int64     // about how many documents there were at the last look; -1: there was none
 	gone   int64     // how many objects had no document then
 	judged bool      // the operator was asked about that
-	fell   time.Time // when gone became less: somebody restores the collection
+	fell   time.Time // when that was first looked at, or became less: somebody restores the collection
 	next   time.Time // when it may be looked again
 }
 
-// settleHolds looks at the collections of held classes when their grace is over,
-// and releases the classes that it may compare with them.
+// settleHolds looks at the collections of held classes, and releases the classes
+// that it may compare with them.
 func (g *Ingester) settleHolds(ctx context.Context) error {
 	t := time.NewTicker(min(time.Second, g.GuardGrace))
 	defer t.Stop()
@@ -94,9 +94,7 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 	}
 	if !h.Accepted && !h.Settling {
 		now := time.Now()
-		graced := h.Whole || now.Sub(h.Since) >= g.GuardGrace
-		first := w.docs < 0
-		if now.Before(w.next) || !graced && !first {
+		if now.Before(w.next) {
 			return nil
 		}
 		docs, err := r.count(ctx, c)
@@ -109,12 +107,12 @@ func (g *Ingester) settle(ctx context.Context, c *schema.Class, h history.Hold, 
 		}
 		// At most half of the time goes into this.
 		w.next = time.Now().Add(time.Since(now))
-		if first || lost.gone < w.gone {
+		if w.docs < 0 || lost.gone < w.gone {
 			w.fell = now
 		}
 		w.docs, w.gone, w.judged = docs, lost.gone, false
 		// Documents that others write meanwhile are no sign of a restore.
-		if lost.gone > 0 && (!graced || !h.Whole && now.Sub(w.fell) < g.GuardGrace) {
+		if lost.gone > 0 && !h.Whole && now.Sub(w.fell) < g.GuardGrace {
 			return nil
 		}
 		if lost.most() {

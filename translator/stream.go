@@ -55,7 +55,8 @@ type Ingester struct {
 	ScanSaved      time.Duration // what lies in between is looked at again after a stop, and found equal
 
 	// GuardGrace is how long a class whose collection was dropped or emptied is
-	// held before its collection is looked at: a restore drops, creates, inserts.
+	// held after the last of what is gone has come back: a restore drops, creates,
+	// inserts.
 	GuardGrace time.Duration
 
 	running atomic.Bool
