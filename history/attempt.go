@@ -51,6 +51,7 @@ type work struct {
 	rewritten map[changeset.ObjectRef]changeset.Changeset // of the changeset at hand
 	defects   []transform.Defect                          // pairs met that devices merge wrongly
 	unfit     []unfit
+	scratch   [3]changeset.Changeset // memory that appendForeign uses again
 }
 
 // unfit is a part of an upload that was made on another copy of the object than
@@ -73,6 +74,7 @@ type objectWork struct {
 
 	mirrored     *object.Object      // what the document holds, before this commit writes it
 	instructions changeset.Changeset // made since, by uploads
+	made         changeset.Changeset // object.Instructions of now, where they are at hand
 	changed      bool                // now differs from state
 	frozen       *Unsynced           // the document can't be mapped
 }
@@ -317,22 +319,17 @@ func (w *work) learn() error {
 
 // load reads the documents and states of all objects the batch names.
 func (w *work) load() error {
-	byClass := map[string][]changeset.Key{}
+	byClass := map[string][]*objectWork{}
 	var classes []string
 	add := func(ref changeset.ObjectRef) {
-		if w.objects[ref] != nil {
+		o := w.add(ref)
+		if o == nil {
 			return
 		}
-		class := w.schema.Class(ref.Class)
-		if class == nil {
-			return
-		}
-		w.objects[ref] = &objectWork{ref: ref, class: class}
-		w.order = append(w.order, ref)
 		if byClass[ref.Class] == nil {
 			classes = append(classes, ref.Class)
 		}
-		byClass[ref.Class] = append(byClass[ref.Class], ref.Key)
+		byClass[ref.Class] = append(byClass[ref.Class], o)
 	}
 	for _, j := range w.batch.jobs {
 		switch {
@@ -362,45 +359,63 @@ func (w *work) load() error {
 	return nil
 }
 
-func (w *work) loadClass(class string, keys []changeset.Key) error {
+// add adds an object to the batch; nil if it is there already, or of no class.
+func (w *work) add(ref changeset.ObjectRef) *objectWork {
+	if w.objects[ref] != nil {
+		return nil
+	}
+	class := w.schema.Class(ref.Class)
+	if class == nil {
+		return nil
+	}
+	o := &objectWork{ref: ref, class: class}
+	w.objects[ref] = o
+	w.order = append(w.order, ref)
+	return o
+}
+
+// loadClass reads the documents and states of objects of one class.
+func (w *work) loadClass(class string, objects []*objectWork) error {
+	keys := make([]changeset.Key, len(objects))
+	for i, o := range objects {
+		keys[i] = o.ref.Key
+	}
 	docs, err := w.f.store.opts.Mirror.Read(w.ctx, w.schema, w.schema.Class(class), keys)
 	if err != nil {
 		return fmt.Errorf("read documents of %s: %w", class, err)
 	}
-	states, err := w.f.loadStates(w.ctx, w.schema, class, keys)
+	for _, o := range objects {
+		o.doc = docs[o.ref.Key]
+	}
+	return w.loadStates(class, objects)
+}
+
+// loadStates reads the states of objects of one class whose documents are read,
+// but for those in the cache.
+func (w *work) loadStates(class string, objects []*objectWork) error {
+	var missing []changeset.Key
+	for _, o := range objects {
+		st, ok := w.f.states.get(o.ref)
+		if !ok {
+			st = noState
+			missing = append(missing, o.ref.Key)
+		}
+		o.state = st
+	}
+	err := w.f.readStates(w.ctx, w.schema, class, missing, func(ref changeset.ObjectRef, st *state) {
+		w.objects[ref].state = st
+	})
 	if err != nil {
 		return err
 	}
-	for _, k := range keys {
-		o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
-		o.doc, o.state = docs[k], states[o.ref]
+	for _, o := range objects {
 		o.now = o.state.object
 		o.mirrored = o.now
-		if o.doc != nil && o.doc.Unsynced != nil {
+		if o.doc != nil {
 			o.frozen = o.doc.Unsynced
 		}
 	}
 	return nil
-}
-
-// loadStates returns object states, from the cache where it has them. The caller
-// holds advance.
-func (f *File) loadStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key) (map[changeset.ObjectRef]*state, error) {
-	found := make(map[changeset.ObjectRef]*state, len(keys))
-	var missing []changeset.Key
-	for _, k := range keys {
-		ref := changeset.ObjectRef{Class: class, Key: k}
-		if st, ok := f.states.get(ref); ok {
-			found[ref] = st
-		} else {
-			missing = append(missing, k)
-		}
-	}
-	if len(missing) == 0 {
-		return found, nil
-	}
-	err := f.readStates(ctx, s, class, missing, found)
-	return found, err
 }
 
 // isForeign reports whether the document is not what the state says, so that

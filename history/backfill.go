@@ -228,15 +228,12 @@ func (f *File) MendQueryable(ctx context.Context, class string, keys []changeset
 	f.mu.Lock()
 	s, q := f.schema, f.queryable
 	f.mu.Unlock()
-	found := map[changeset.ObjectRef]*state{}
-	if err := f.readStates(ctx, s, class, keys, found); err != nil {
-		return err
-	}
 	var models []mongo.WriteModel
-	for ref, st := range found {
-		if st.object != nil {
-			models = append(models, f.queryableModel(s, q, class, KeyValue(ref.Key), st, nil))
-		}
+	err := f.readStates(ctx, s, class, keys, func(ref changeset.ObjectRef, st *state) {
+		models = append(models, f.queryableModel(s, q, class, KeyValue(ref.Key), st, nil))
+	})
+	if err != nil {
+		return err
 	}
 	if len(models) == 0 {
 		return nil

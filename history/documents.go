@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -25,7 +26,7 @@ type Documents struct {
 	schema   *schema.Schema
 	version  uint64 // the head at that time
 	at       bson.Timestamp
-	found    map[changeset.ObjectRef]*Document
+	found    map[changeset.ObjectRef]*Document // nil: there is none
 	follower *Follower
 	entries  []uint64 // versions that the commit gave to what they led to
 }
@@ -117,22 +118,24 @@ func (f *File) readDocuments(ctx context.Context, hints []Hint, at bson.Timestam
 // take takes the documents that hints tell, if it may, and returns the keys of
 // the others by class.
 func (d *Documents) take(hints []Hint, mayTell bool, m Mirror) map[string][]changeset.Key {
-	last := make(map[changeset.ObjectRef]int, len(hints))
-	for i, h := range hints {
-		last[h.Ref] = i
-	}
 	untold := map[string][]changeset.Key{}
-	for i, h := range hints {
+	for i := len(hints) - 1; i >= 0; i-- {
+		h := &hints[i]
 		class := d.schema.Class(h.Ref.Class)
-		if last[h.Ref] != i || class == nil {
+		if _, later := d.found[h.Ref]; later || class == nil {
 			continue
 		}
+		var doc *Document
 		switch {
 		case !h.Told || !mayTell:
 			untold[h.Ref.Class] = append(untold[h.Ref.Class], h.Ref.Key)
 		case h.Left != nil:
-			d.found[h.Ref] = m.Document(d.schema, class, h.Left)
+			doc = m.Document(d.schema, class, h.Left)
 		}
+		d.found[h.Ref] = doc
+	}
+	for _, keys := range untold {
+		slices.Reverse(keys)
 	}
 	return untold
 }
@@ -165,8 +168,8 @@ func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) 
 		return nil, err
 	}
 	of = map[changeset.ObjectRef]*Documents{}
-	states := map[string][]changeset.Key{}
-	afresh := map[string][]changeset.Key{}
+	read := map[string][]*objectWork{} // their documents are
+	afresh := map[string][]*objectWork{}
 	for _, j := range w.batch.jobs {
 		if j.ingest == nil {
 			continue
@@ -179,39 +182,29 @@ func (w *work) loadForeign() (of map[changeset.ObjectRef]*Documents, err error) 
 			}
 		}
 		for _, h := range j.ingest.Hints {
-			class := w.schema.Class(h.Ref.Class)
-			if class == nil || w.objects[h.Ref] != nil || isPutOff(w.holds, h.Ref.Class) {
+			if isPutOff(w.holds, h.Ref.Class) {
 				continue
 			}
-			o := &objectWork{ref: h.Ref, class: class}
-			w.objects[h.Ref] = o
-			w.order = append(w.order, h.Ref)
+			o := w.add(h.Ref)
+			if o == nil {
+				continue
+			}
 			if all || moved[h.Ref] > docs.version {
-				afresh[h.Ref.Class] = append(afresh[h.Ref.Class], h.Ref.Key)
+				afresh[h.Ref.Class] = append(afresh[h.Ref.Class], o)
 				continue
 			}
-			states[h.Ref.Class] = append(states[h.Ref.Class], h.Ref.Key)
+			read[h.Ref.Class] = append(read[h.Ref.Class], o)
 			o.doc = docs.found[h.Ref]
 			of[h.Ref] = docs
 		}
 	}
-	for class, keys := range states {
-		found, err := w.f.loadStates(w.ctx, w.schema, class, keys)
-		if err != nil {
+	for class, objects := range read {
+		if err := w.loadStates(class, objects); err != nil {
 			return nil, err
 		}
-		for _, k := range keys {
-			o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
-			o.state = found[o.ref]
-			o.now = o.state.object
-			o.mirrored = o.now
-			if o.doc != nil {
-				o.frozen = o.doc.Unsynced
-			}
-		}
 	}
-	for class, keys := range afresh {
-		if err := w.loadClass(class, keys); err != nil {
+	for class, objects := range afresh {
+		if err := w.loadClass(class, objects); err != nil {
 			return nil, err
 		}
 	}

@@ -2,8 +2,6 @@ package history
 
 import (
 	"fmt"
-
-	"github.com/isthmus-sync/isthmus/changeset"
 )
 
 // In development mode a device may add a required property. Documents that were
@@ -22,7 +20,7 @@ func (w *work) fillNew() error {
 	if !w.f.store.opts.DevelopmentMode {
 		return nil
 	}
-	lacking := map[string][]changeset.Key{}
+	lacking := map[string][]*objectWork{}
 	refusals := map[string]int{}
 	for _, ref := range w.order {
 		o := w.objects[ref]
@@ -36,10 +34,10 @@ func (w *work) fillNew() error {
 			refusals[ref.Class]++
 			continue
 		}
-		lacking[ref.Class] = append(lacking[ref.Class], ref.Key)
+		lacking[ref.Class] = append(lacking[ref.Class], o)
 	}
 	m := w.f.store.opts.Mirror
-	for class, keys := range lacking {
+	for class, objects := range lacking {
 		if refusals[class] > maxRefusedFills {
 			// Each refusal is another try of the batch. They wait for better times.
 			continue
@@ -49,19 +47,18 @@ func (w *work) fillNew() error {
 			return err
 		}
 		// What was read outside the transaction may have been mended since.
-		for _, k := range keys {
-			w.objects[changeset.ObjectRef{Class: class, Key: k}].frozen = nil
+		for _, o := range objects {
+			o.frozen = nil
 		}
-		if err := w.loadClass(class, keys); err != nil {
+		if err := w.loadClass(class, objects); err != nil {
 			return err
 		}
 		var writes []Write
-		for _, k := range keys {
-			o := w.objects[changeset.ObjectRef{Class: class, Key: k}]
+		for _, o := range objects {
 			if o.frozen == nil || !o.frozen.Missing {
 				continue
 			}
-			if doc, write := m.Fill(w.schema, o.class, k, o.doc, isNew); doc != nil {
+			if doc, write := m.Fill(w.schema, o.class, o.ref.Key, o.doc, isNew); doc != nil {
 				o.doc, o.frozen = doc, nil
 				writes = append(writes, write)
 			}

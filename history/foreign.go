@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -186,32 +187,35 @@ func (w *work) groupForeign(refs []changeset.ObjectRef, hints map[changeset.Obje
 // hold: what is erased first, then what is new, then what has changed.
 func (w *work) appendForeign(timestamp uint64, refs []changeset.ObjectRef) {
 	e := &Entry{Origin: ServerIdent, Timestamp: timestamp, Objects: make([]Touched, 0, len(refs))}
-	var parts [3][]changeset.Changeset
-	total := 0
+	erased, created, changed := w.scratch[0][:0], w.scratch[1][:0], w.scratch[2][:0]
+	var made []*objectWork
 	for _, ref := range refs {
 		o := w.objects[ref]
 		var after *object.Object
 		if o.doc != nil {
 			after = w.f.store.opts.Mirror.Refine(w.schema, o.class, o.doc.Object, o.state.object)
 		}
-		difference := object.Diff(w.schema, ref, o.now, after)
-		total += len(difference)
 		switch {
 		case after == nil:
-			parts[0] = append(parts[0], difference)
+			erased = object.AppendDiff(erased, w.schema, ref, o.now, after)
 		case o.now == nil:
-			parts[1] = append(parts[1], difference)
+			from := len(created)
+			created = object.AppendDiff(created, w.schema, ref, o.now, after)
+			o.made = created[from:]
+			made = append(made, o)
 		default:
-			parts[2] = append(parts[2], difference)
+			changed = object.AppendDiff(changed, w.schema, ref, o.now, after)
 		}
 		e.Objects = append(e.Objects, w.touched(o, after, Touched{}))
 		o.now, o.mirrored, o.changed = after, after, true
 	}
-	e.Changeset = make(changeset.Changeset, 0, total)
-	for _, part := range parts {
-		for _, difference := range part {
-			e.Changeset = append(e.Changeset, difference...)
-		}
+	e.Changeset = slices.Concat(erased, created, changed)
+	w.scratch = [3]changeset.Changeset{erased, created, changed}
+	// What the scratch memory holds is kept in the entry alone.
+	rest := e.Changeset[len(erased):]
+	for _, o := range made {
+		n := len(o.made)
+		o.made, rest = rest[:n:n], rest[n:]
 	}
 	w.append(e)
 }

@@ -76,13 +76,14 @@ func keyOf(v bson.RawValue) (changeset.Key, error) {
 	return changeset.Key{}, fmt.Errorf("object state with an _id of type %s", v.Type)
 }
 
-// readStates reads object states of one class into found; keys without a state
-// get noState.
-func (f *File) readStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key, found map[changeset.ObjectRef]*state) error {
+// readStates reads the object states of one class that there are for keys.
+func (f *File) readStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key, found func(changeset.ObjectRef, *state)) error {
+	if len(keys) == 0 {
+		return nil
+	}
 	ids := make(bson.A, len(keys))
 	for i, k := range keys {
 		ids[i] = KeyValue(k)
-		found[changeset.ObjectRef{Class: class, Key: k}] = noState
 	}
 	cur, err := f.store.states(class).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
 	if err != nil {
@@ -94,7 +95,7 @@ func (f *File) readStates(ctx context.Context, s *schema.Schema, class string, k
 		if err != nil {
 			return err
 		}
-		found[changeset.ObjectRef{Class: class, Key: key}] = st
+		found(changeset.ObjectRef{Class: class, Key: key}, st)
 	}
 	if err := cur.Err(); err != nil {
 		return fmt.Errorf("read states of %s: %w", class, err)
@@ -149,6 +150,14 @@ func (f *File) queryableValues(s *schema.Schema, q queryable, class string, o *o
 	return values, false
 }
 
+// encode encodes the object as it is now.
+func (o *objectWork) encode(s *schema.Schema) []byte {
+	if o.made != nil {
+		return changeset.Encode(o.made)
+	}
+	return encodeObject(s, o.ref, o.now)
+}
+
 // addState adds the write that makes an object's state be st, whose size it finds.
 func (w *work) addState(to *stateWrites, o *objectWork, st *state) {
 	id := KeyValue(o.ref.Key)
@@ -167,7 +176,7 @@ func (w *work) addState(to *stateWrites, o *objectWork, st *state) {
 // stateDocument is the document of a state, whose size it finds.
 func (w *work) stateDocument(id bson.RawValue, o *objectWork, st *state) bson.Raw {
 	class := o.ref.Class
-	data := encodeObject(w.schema, o.ref, st.object)
+	data := o.encode(w.schema)
 	st.size = len(data)
 	values, wide := w.f.queryableValues(w.schema, w.queryable, class, st.object)
 	at, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 64+len(id.Value)+len(st.fingerprint)+len(values)+len(data)))

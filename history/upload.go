@@ -476,7 +476,7 @@ func eraseByClear(class *schema.Class, now *object.Object, in *changeset.Instruc
 // move makes an object be after, for the following parts and for MongoDB.
 func (w *work) move(o *objectWork, after *object.Object, instructions changeset.Changeset, t Touched) Touched {
 	t = w.touched(o, after, t)
-	o.now = after
+	o.now, o.made = after, nil
 	o.changed = true
 	if o.instructions == nil {
 		o.instructions = instructions[:len(instructions):len(instructions)]

@@ -19,17 +19,24 @@ import (
 // what clients can't apply a SetErase of (see Set.CanErase). Integers are
 // updated, never added to. Nothing is marked as a default.
 func Diff(s *schema.Schema, ref changeset.ObjectRef, before, after *Object) changeset.Changeset {
+	return AppendDiff(nil, s, ref, before, after)
+}
+
+// AppendDiff appends what Diff returns.
+func AppendDiff(dst changeset.Changeset, s *schema.Schema, ref changeset.ObjectRef, before, after *Object) changeset.Changeset {
 	c := s.Class(ref.Class)
-	switch {
-	case c == nil || before == nil && after == nil:
-		return nil
-	case before == nil:
-		return Instructions(s, ref, after)
-	case after == nil:
-		return changeset.Changeset{{Op: changeset.OpEraseObject, Class: ref.Class, Key: ref.Key}}
+	if c == nil || before == nil && after == nil {
+		return dst
 	}
-	w := writer{schema: s, ref: ref}
-	w.diffObject(c, before, after)
+	w := writer{schema: s, ref: ref, out: dst}
+	switch {
+	case before == nil:
+		w.whole(c, after)
+	case after == nil:
+		w.emit(changeset.Instruction{Op: changeset.OpEraseObject})
+	default:
+		w.diffObject(c, before, after)
+	}
 	return w.out
 }
 

@@ -2,6 +2,7 @@ package object
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/schema"
@@ -16,10 +17,16 @@ func Instructions(s *schema.Schema, ref changeset.ObjectRef, o *Object) changese
 	if c == nil || o == nil {
 		return nil
 	}
-	w := writer{schema: s, ref: ref, out: make(changeset.Changeset, 0, 1+nodesIn(o))}
+	w := writer{schema: s, ref: ref}
+	w.whole(c, o)
+	return w.out
+}
+
+// whole writes what makes an object.
+func (w *writer) whole(c *schema.Class, o *Object) {
+	w.out = slices.Grow(w.out, 1+nodesIn(o))
 	w.emit(changeset.Instruction{Op: changeset.OpCreateObject})
 	w.object(c, o)
-	return w.out
 }
 
 // nodesIn counts what is in a node: how many instructions it takes at most.

@@ -17,6 +17,7 @@ type writer struct {
 	path   changeset.Path
 	out    changeset.Changeset
 	spare  []changeset.PathElement // unused rest of the block that paths are cut from
+	block  int                     // size of that block
 }
 
 func (w *writer) emit(in changeset.Instruction) {
@@ -28,13 +29,15 @@ func (w *writer) emit(in changeset.Instruction) {
 }
 
 func (w *writer) copyPath() changeset.Path {
-	const block = 64
+	const most = 64
 	n := len(w.path)
 	if n == 0 {
 		return nil
 	}
 	if n > len(w.spare) {
-		w.spare = make([]changeset.PathElement, max(n, block))
+		// Most objects have few paths, some have very many.
+		w.block = min(2*w.block+2, most)
+		w.spare = make([]changeset.PathElement, max(n, w.block))
 	}
 	p := w.spare[:n:n]
 	w.spare = w.spare[n:]
