@@ -367,6 +367,35 @@ func TestLargeDocuments(t *testing.T) {
 	}
 }
 
+// An _id can be so large that no change event has room for it. The stream goes on
+// behind it, and what it passed over is found by comparing.
+func TestLargeKeys(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(`[{"op":"AddTable","class":"Cat","pk":{"field":"_id","type":"string","nullable":false}},
+		{"op":"AddColumn","class":"Cat","field":"age","type":"int","nullable":false,"collection":"single"}]`))
+	b.ingest()
+	b.waitScanned("Cat")
+	// The largest that MongoDB takes is a few hundred bytes larger than the last.
+	sizes := []int{40_000, 1000, 5 << 20, 5_400_000, 5_700_000, 7 << 20, 8_396_000}
+	for i, size := range sizes {
+		b.insert("Cat", bson.D{{Key: "_id", Value: strings.Repeat("k", size)}, {Key: "age", Value: i}})
+		b.insert("Cat", bson.D{{Key: "_id", Value: fmt.Sprint("behind ", size)}, {Key: "age", Value: i}})
+	}
+	b.wait("what can be synced is in", func() bool { return len(b.states("Cat")) == 4+len(sizes) && b.file.Unsynced() == 3 })
+
+	// A device may not make one such.
+	d.catchUp()
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Cat","pk":"%s"},{"op":"CreateObject","class":"Cat","pk":"next"}]`, strings.Repeat("d", 40_000)))
+	e := b.last()
+	if len(e.Objects) != 2 || !strings.Contains(e.Objects[0].Refused, "primary key") || e.Objects[1].Refused != "" {
+		t.Errorf("a large key of a device: %d objects, %.200q", len(e.Objects), e.Objects[0].Refused)
+	}
+	if len(e.Objects[0].Refused) > 1000 {
+		t.Errorf("the reason has %d bytes", len(e.Objects[0].Refused))
+	}
+}
+
 // waitLast waits until an instruction is in the newest entry.
 func (b *bed) waitLast(what, instruction string) {
 	b.t.Helper()

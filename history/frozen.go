@@ -195,6 +195,10 @@ func (f *File) loadFrozen(ctx context.Context) error {
 	return nil
 }
 
+// maxListedKey is the size in bytes of the largest _id that is listed. A document
+// that has nothing else may have a slightly larger one: it is in the log only.
+const maxListedKey = 8 << 20
+
 // writeFrozen lists the documents that the batch found frozen, and strikes off
 // those it found mended or gone.
 func (w *work) writeFrozen() error {
@@ -203,6 +207,7 @@ func (w *work) writeFrozen() error {
 	for _, ref := range w.order {
 		o := w.objects[ref]
 		switch {
+		case o.frozen != nil && len(ref.Key.Str) > maxListedKey:
 		case o.frozen != nil:
 			_, stray := StrayID(ref.Key)
 			models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: w.f.unsyncedID(ref)}}).SetUpdate(bson.D{
@@ -271,7 +276,8 @@ const surelySmall = maxObjectBytes / 16
 // IsTooLarge reports whether an object is too large to be kept, given that its
 // document has so many bytes.
 func IsTooLarge(s *schema.Schema, ref changeset.ObjectRef, o *object.Object, document int) bool {
-	return document > surelySmall && len(encodeObject(s, ref, o)) > maxObjectBytes
+	// The key is the _id of the state, too, and the oplog names that beside the state.
+	return document > surelySmall && len(encodeObject(s, ref, o))+2*len(ref.Key.Str) > maxObjectBytes
 }
 
 // freezeTooLarge freezes documents whose objects can't be kept.

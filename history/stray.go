@@ -1,6 +1,8 @@
 package history
 
 import (
+	"fmt"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -36,6 +38,9 @@ func documentID(k changeset.Key) bson.RawValue {
 // documentText is the _id of the document that a key names, for people.
 func documentText(k changeset.Key) string {
 	if id, stray := StrayID(k); stray {
+		if len(id.Value) > maxKeyText {
+			return fmt.Sprintf("an _id of %d bytes", len(id.Value))
+		}
 		return id.String()
 	}
 	return keyText(k)

@@ -505,9 +505,20 @@ func keyText(k changeset.Key) string {
 	case changeset.UUID:
 		return fmt.Sprintf("UUID(%s)", strings.TrimSpace(k.String()))
 	case changeset.String:
-		return fmt.Sprintf("%q", k.Str)
+		return quoted(k.Str)
 	}
 	return k.String()
+}
+
+// maxKeyText is how much of a key goes into texts, in bytes.
+const maxKeyText = 200
+
+// quoted quotes a text, which it cuts off where it becomes too long to read.
+func quoted(s string) string {
+	if len(s) <= maxKeyText {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q… (%d bytes)", s[:maxKeyText], len(s))
 }
 
 // hasFailed reports whether an upload of the session was not taken: those queued

@@ -173,7 +173,7 @@ func readPieces(ctx context.Context, from *history.Follower, hints []history.Hin
 // is not for the class to say.
 func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.RawValue) ([]changeset.Key, bson.RawValue, error) {
 	limit := max(r.scanRange, 2)
-	ids, err := r.documentIDs(ctx, c, after, limit)
+	ids, more, err := r.documentIDs(ctx, c, after, limit)
 	if err != nil {
 		return nil, bson.RawValue{}, err
 	}
@@ -189,8 +189,8 @@ func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.Ra
 		add(documentKey(c, id))
 	}
 	var last bson.RawValue
-	if len(ids) == limit {
-		last = ids[limit-1]
+	if more {
+		last = ids[len(ids)-1]
 	}
 	for from := after; ; {
 		states, err := r.file.StateKeys(ctx, c.Name, from, last, limit)
@@ -207,8 +207,11 @@ func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.Ra
 	}
 }
 
-// documentIDs returns the next _ids above after, at most limit.
-func (r *comparer) documentIDs(ctx context.Context, c *schema.Class, after bson.RawValue, limit int) ([]bson.RawValue, error) {
+// maxIDs bounds the _ids of one range, in bytes.
+const maxIDs = 4 << 20
+
+// documentIDs returns the next _ids above after, and whether there may be more.
+func (r *comparer) documentIDs(ctx context.Context, c *schema.Class, after bson.RawValue, limit int) (ids []bson.RawValue, more bool, err error) {
 	byID := bson.D{{Key: schema.KeyField, Value: 1}}
 	opts := options.Find().SetSort(byID).SetHint(byID).SetProjection(byID).SetLimit(int64(limit))
 	if after.Type != 0 {
@@ -217,21 +220,24 @@ func (r *comparer) documentIDs(ctx context.Context, c *schema.Class, after bson.
 	}
 	cur, err := r.db.Collection(collectionName(c)).Find(ctx, bson.D{}, opts)
 	if err != nil {
-		return nil, fmt.Errorf("read range of %s: %w", collectionName(c), err)
+		return nil, false, fmt.Errorf("read range of %s: %w", collectionName(c), err)
 	}
 	defer cur.Close(ctx)
-	var ids []bson.RawValue
-	for cur.Next(ctx) && len(ids) < limit {
+	size := 0
+	for cur.Next(ctx) {
 		id := cur.Current.Lookup(schema.KeyField)
 		if id.Type == after.Type && bytes.Equal(id.Value, after.Value) {
 			continue
 		}
 		ids = append(ids, bson.RawValue{Type: id.Type, Value: bytes.Clone(id.Value)})
+		if size += len(id.Value); len(ids) == limit || size > maxIDs {
+			return ids, true, nil
+		}
 	}
 	if err := cur.Err(); err != nil {
-		return nil, fmt.Errorf("read range of %s: %w", collectionName(c), err)
+		return nil, false, fmt.Errorf("read range of %s: %w", collectionName(c), err)
 	}
-	return ids, nil
+	return ids, false, nil
 }
 
 // total is about how much a comparison of the class will look at.

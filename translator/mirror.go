@@ -120,6 +120,9 @@ func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, 
 		return history.Write{}, fmt.Errorf("plan write to %s: %w", collectionName(c), err)
 	}
 	ref := changeset.ObjectRef{Class: c.Name, Key: ch.Key}
+	if w.Kind == Insert && len(ch.Key.Str) > maxKey {
+		return history.Write{}, &history.Refusal{Ref: ref, Reason: fmt.Sprintf("its primary key has %d bytes, more than %d", len(ch.Key.Str), maxKey)}
+	}
 	if len(w.Document) > maxDocument || len(w.Update) > maxDocument || history.IsTooLarge(s, ref, ch.After, len(raw)+len(w.Document)+len(w.Update)) {
 		return history.Write{}, &history.Refusal{Ref: ref, Reason: tooLarge}
 	}
@@ -218,6 +221,11 @@ const (
 
 // maxDocument is the size of the largest document in bytes.
 const maxDocument = 16 << 20
+
+// maxKey is the size of the largest key that a device may create in bytes. Every
+// event of a document has its _id, and has it twice more in its resume token: one
+// of a few MB would end the change stream.
+const maxKey = 32 << 10
 
 const tooLarge = "the document would be larger than MongoDB allows (16 MB)"
 

@@ -148,7 +148,8 @@ func (g *Ingester) Run(ctx context.Context) error {
 			failures++
 			wait = min(wait, 100*time.Millisecond<<min(failures, 8))
 			if !errors.Is(err, history.ErrLeaseLost) {
-				g.Logger.Warn("reading the change stream fails; will go on trying", "error", err)
+				// MongoDB's own words may hold a whole event.
+				g.Logger.Warn("reading the change stream fails; will go on trying", "error", fmt.Sprintf("%.1000v", err))
 			}
 		}
 		select {
@@ -227,6 +228,10 @@ const (
 	codeOverflow       = 15
 	codeBadToken       = 40647
 	codeTokenVersion   = 50796
+	// Nor does one that stands before an event which is too large: of a document
+	// whose _id has several MB, which the event has once and its token twice.
+	codeEventTooLarge = codeObjectTooLarge
+	codeTokenTooLarge = 16493
 )
 
 // open opens the stream at the token. Without one, or with one that MongoDB no
@@ -241,7 +246,7 @@ func (g *Ingester) open(ctx context.Context, token bson.Raw) (*mongo.ChangeStrea
 				return stream, err
 			}
 		}
-		g.Logger.Warn("the change stream's place is lost; every class is compared anew", "error", err)
+		g.Logger.Warn("the change stream's place is lost; every class is compared anew", "error", fmt.Sprintf("%.1000v", err))
 	}
 	stream, err := g.watch(ctx, nil)
 	if err != nil {
@@ -263,7 +268,7 @@ func isLost(err error) bool {
 	if !errors.As(err, &se) {
 		return false
 	}
-	for _, code := range []int{codeHistoryLost, codeFatalStream, codeInvalidToken, codeCappedPosition, codeFailedToParse, codeOverflow, codeBadToken, codeTokenVersion} {
+	for _, code := range []int{codeHistoryLost, codeFatalStream, codeInvalidToken, codeCappedPosition, codeFailedToParse, codeOverflow, codeBadToken, codeTokenVersion, codeEventTooLarge, codeTokenTooLarge} {
 		if se.HasErrorCode(code) {
 			return true
 		}
