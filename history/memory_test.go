@@ -24,6 +24,8 @@ func TestObjectsDoNotKeepTheirUpload(t *testing.T) {
 	}
 	d.mustSend(decoded(t, data))
 	data = nil
+	// Once the next is committed, the committer has let go of it.
+	d.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":7}]`))
 	// The states that are left in the cache are of that upload.
 	if kept := heap() - before; kept > 4<<20 {
 		t.Errorf("%d bytes are kept of an upload of which 16 objects are left in memory", kept)
