@@ -166,18 +166,9 @@ func processorTimes(b *testing.B, br *bridge) map[string]time.Duration {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
 		b.Fatal(err)
 	}
-	var status struct {
-		Extra struct {
-			User   int64 `bson:"user_time_us"`
-			System int64 `bson:"system_time_us"`
-		} `bson:"extra_info"`
-	}
-	if err := mongotest.Client(b).Database("admin").RunCommand(within(b), bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status); err != nil {
-		b.Fatal(err)
-	}
 	return map[string]time.Duration{
 		"bridge":  time.Duration(ticks) * 10 * time.Millisecond,
-		"mongod":  time.Duration(status.Extra.User+status.Extra.System) * time.Microsecond,
+		"mongod":  mongotest.ProcessorTime(b),
 		"devices": time.Duration(own.Utime.Nano() + own.Stime.Nano()),
 	}
 }
@@ -211,50 +202,6 @@ func rawTransactions(b *testing.B, batch, n int) float64 {
 		done += len(docs)
 	}
 	return float64(n) / time.Since(start).Seconds()
-}
-
-// BenchmarkIngest: documents that another program inserts, per second, until
-// they are in the history. The ceiling is a bare read of the same change stream.
-func BenchmarkIngest(b *testing.B) {
-	br := startBridge(b)
-	headlessDevice(b, br, "_id < 0")
-	coll := br.collection("Job")
-	stream, err := coll.Watch(within(b), mongo.Pipeline{}, options.ChangeStream().SetBatchSize(1000))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer stream.Close(context.Background())
-	const n = 20_000
-	docs := make([]any, n)
-	for i := range docs {
-		docs[i] = jobDocument(i)
-	}
-	states := mongotest.Client(b).Database("__bridge_" + br.app).Collection("state_Job")
-	b.ResetTimer()
-	start := time.Now()
-	if _, err := coll.InsertMany(within(b), docs); err != nil {
-		b.Fatal(err)
-	}
-	eventually(b, func(ctx context.Context) error {
-		got, err := states.EstimatedDocumentCount(ctx)
-		if err == nil && got < n {
-			err = fmt.Errorf("%d of %d are in", got, n)
-		}
-		return err
-	})
-	rate := n / time.Since(start).Seconds()
-	b.StopTimer()
-	start = time.Now()
-	for i := 0; i < n; i++ {
-		if !stream.Next(within(b)) {
-			b.Fatal(stream.Err())
-		}
-	}
-	ceiling := n / time.Since(start).Seconds()
-	b.ReportMetric(rate, "documents/s")
-	b.ReportMetric(ceiling, "ceiling/s")
-	b.ReportMetric(rate/ceiling, "ratio")
-	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkLatency: how long a change takes, one at a time, between real clients

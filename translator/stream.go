@@ -280,14 +280,17 @@ func isLost(err error) bool {
 // along. Larger ones are read when their turn comes.
 const maxTold = 128 << 10
 
-func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStream, error) {
-	pipeline := mongo.Pipeline{
+// EventPipeline is what change streams are read through: it leaves of the events on
+// a database, and of the bridge's own commits, what a hint needs. Of documents of
+// up to 128 KB that is what an insertion or a replacement has left.
+func EventPipeline(database, metadata string) mongo.Pipeline {
+	return mongo.Pipeline{
 		{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
-			bson.D{{Key: "ns.db", Value: g.Database}},
-			bson.D{{Key: "ns.db", Value: g.Metadata}, {Key: "ns.coll", Value: "heads"}},
+			bson.D{{Key: "ns.db", Value: database}},
+			bson.D{{Key: "ns.db", Value: metadata}, {Key: "ns.coll", Value: "heads"}},
 			bson.D{{Key: "operationType", Value: "invalidate"}},
 		}}}}},
-		// Only what a hint needs: no event is ever too large.
+		// Only what a hint needs: no event is too large for what a document holds.
 		{{Key: "$project", Value: bson.D{
 			{Key: "fullDocument", Value: bson.D{{Key: "$cond", Value: bson.A{
 				bson.D{{Key: "$lte", Value: bson.A{bson.D{{Key: "$bsonSize", Value: "$fullDocument"}}, maxTold}}},
@@ -297,6 +300,9 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 			{Key: "lsid", Value: 1}, {Key: "txnNumber", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "wallTime", Value: 1},
 		}}},
 	}
+}
+
+func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStream, error) {
 	opts := options.ChangeStream().SetBatchSize(g.StreamBatch).SetMaxAwaitTime(time.Second)
 	if token != nil {
 		// Unlike resumeAfter it also takes the token of the event that ended a
@@ -307,7 +313,7 @@ func (g *Ingester) watch(ctx context.Context, token bson.Raw) (*mongo.ChangeStre
 	if g.DatabaseOnly {
 		watch = g.Client.Database(g.Database).Watch
 	}
-	stream, err := watch(ctx, pipeline, opts)
+	stream, err := watch(ctx, EventPipeline(g.Database, g.Metadata), opts)
 	if err != nil {
 		return nil, fmt.Errorf("open change stream: %w", err)
 	}
