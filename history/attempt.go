@@ -217,7 +217,7 @@ func (f *File) prepare(ctx context.Context, b *batchState) error {
 				}
 				probe := known.Clone()
 				if _, err := probe.Apply(in); err != nil {
-					return &jobError{j, &Rejection{codeInvalidSchemaChange, "Invalid schema change (UPLOAD): " + err.Error(), err}}
+					return &jobError{j, &Rejection{Code: codeInvalidSchemaChange, Message: "Invalid schema change (UPLOAD): " + err.Error(), Err: err}}
 				}
 				if err := f.prepareClass(ctx, probe.Class(in.Class)); err != nil {
 					return err
@@ -473,7 +473,7 @@ func (w *work) writeHead() error {
 			{Key: "version", Value: int64(w.next() - 1)}, {Key: "salt", Value: int64(w.salt)},
 		}}})
 	if err != nil {
-		return fmt.Errorf("move head: %w", err)
+		return fmt.Errorf("%w: %w", errMoveHead, err)
 	}
 	if res.MatchedCount == 0 {
 		return errHeadMoved

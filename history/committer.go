@@ -225,10 +225,14 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 	defer f.advance.Unlock()
 	b := &batchState{jobs: batch, refused: map[changeset.ObjectRef]string{}}
 	start := time.Now()
+	since := start // this size of batch is tried
 	var looked time.Time
+	strained := 0
 	for attempt := 0; len(b.jobs) > 0; {
 		b.contended = attempt >= contendedAfter
+		began := time.Now()
 		err := f.attempt(ctx, b)
+		strains := isStraining(err, time.Since(began))
 		var (
 			fault   *jobError
 			refusal *Refusal
@@ -276,11 +280,23 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			attempt++
 		case ctx.Err() != nil:
 			b.fail(ErrClosed)
-		case time.Since(start) > commitPatience || !isTransient(err) && attempt > 4:
+		case isTooLarge(err), strains && strained >= maxStrained && b.isHeavy():
+			f.store.opts.OnRetry(RetryTooLarge)
+			if !f.divide(b, true) {
+				f.refuseTooLarge(b, err)
+			}
+			since, strained, attempt = time.Now(), 0, 0
+		case strains && strained > 0 && strained%strainedTries == 0 && f.divide(b, false):
+			f.store.opts.OnRetry(RetryTooLarge)
+			since, strained, attempt = time.Now(), 0, 0
+		case time.Since(since) > commitPatience || !isTransient(err) && attempt > 4:
 			f.log.Error("commit failed; its uploads are refused for now and come again", "jobs", len(b.jobs), "error", err)
 			b.fail(fmt.Errorf("commit: %w", err))
 		default:
 			f.store.opts.OnRetry(RetryMongoDB)
+			if strains {
+				strained++
+			}
 			if !isTransient(err) {
 				f.log.Warn("commit failed; trying again", "attempt", attempt, "error", err)
 			} else if hasCode(err, codeWriteConflict) && time.Since(start) > blockedAfter && time.Since(looked) > lookEvery {
@@ -319,11 +335,13 @@ func (f *File) countIngests(jobs []*job) {
 
 // batchState is what attempts at one batch hand on to each other.
 type batchState struct {
-	jobs      []*job
-	refused   map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
-	contended bool                           // the next attempt locks the head first
-	entries   int                            // appended by the attempt that committed
-	touched   int                            // objects that they are about, each counted anew
+	jobs    []*job
+	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
+	// tooLarge are those whose documents are more than a transaction takes.
+	tooLarge  map[changeset.ObjectRef]bool
+	contended bool // the next attempt locks the head first
+	entries   int  // appended by the attempt that committed
+	touched   int  // objects that they are about, each counted anew
 }
 
 // jobError says that one job is at fault.
@@ -354,6 +372,7 @@ func (b *batchState) fail(err error) {
 
 var (
 	errHeadMoved      = errors.New("another node has committed")
+	errMoveHead       = errors.New("move head")
 	errDetachedClient = errors.New("a client file was attached elsewhere")
 )
 

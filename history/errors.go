@@ -24,10 +24,15 @@ type Rejection struct {
 	Code    int
 	Message string
 	Err     error // cause, or nil
+	// Final: it would be refused again, for nothing that the device has done wrong.
+	// The device keeps what it wrote and stops syncing until its app is started
+	// again.
+	Final bool
 }
 
 // Session-level codes that the history answers with.
 const (
+	codeOtherSessionError   = 201
 	codeBadClientFileIdent  = 208
 	codeBadServerVersion    = 209
 	codeBadClientVersion    = 210

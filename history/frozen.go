@@ -284,7 +284,17 @@ func IsTooLarge(s *schema.Schema, ref changeset.ObjectRef, o *object.Object, doc
 func (w *work) freezeTooLarge() {
 	for _, ref := range w.order {
 		o := w.objects[ref]
-		if o.doc == nil || o.frozen != nil || !IsTooLarge(w.schema, ref, o.doc.Object, len(o.doc.Raw)) {
+		if o.doc == nil || o.frozen != nil {
+			continue
+		}
+		if w.batch.tooLarge[ref] {
+			o.frozen = &Unsynced{
+				Expected: "what MongoDB takes in one transaction", Found: fmt.Sprintf("a document of %d bytes", len(o.doc.Raw)),
+				Reason: fmt.Sprintf("the document, of %d bytes, is larger than MongoDB takes in one transaction; %s", len(o.doc.Raw), tooLargeHint),
+			}
+			continue
+		}
+		if !IsTooLarge(w.schema, ref, o.doc.Object, len(o.doc.Raw)) {
 			continue
 		}
 		o.frozen = &Unsynced{

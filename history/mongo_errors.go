@@ -11,6 +11,10 @@ const (
 	codeNamespaceExists = 48
 	codeWriteConflict   = 112
 	codeNoTransaction   = 251
+
+	codeTransactionTooLarge         = 257
+	codeLifetimeExceeded            = 290
+	codeTransactionTooLargeForCache = 388
 )
 
 func hasCode(err error, code int) bool {

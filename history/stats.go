@@ -39,11 +39,12 @@ const (
 	RetryForeignWrite RetryReason = "foreign_write" // an upload met a foreign write, and waits for its event
 	RetryHeld         RetryReason = "held"          // too much of a class would be erased
 	RetryDetached     RetryReason = "detached"      // a client file went to another node
+	RetryTooLarge     RetryReason = "too_large"     // more than MongoDB takes in one transaction: it goes in parts
 	RetryMongoDB      RetryReason = "mongodb"       // an error of MongoDB or of the way to it
 )
 
 // RetryReasons are all reasons.
-var RetryReasons = []RetryReason{RetryHeadMoved, RetryRefused, RetryForeignWrite, RetryHeld, RetryDetached, RetryMongoDB}
+var RetryReasons = []RetryReason{RetryHeadMoved, RetryRefused, RetryForeignWrite, RetryHeld, RetryDetached, RetryTooLarge, RetryMongoDB}
 
 // Waiting returns how many uploads of this node's sessions are not committed
 // yet, those in the commit that runs left out, and how many of them wait for a

@@ -29,7 +29,7 @@ func (w *work) learnFrom(j *job) error {
 			}
 			changed, err := next.Apply(in)
 			if err != nil {
-				return &jobError{j, &Rejection{codeInvalidSchemaChange, "Invalid schema change (UPLOAD): " + err.Error(), err}}
+				return &jobError{j, &Rejection{Code: codeInvalidSchemaChange, Message: "Invalid schema change (UPLOAD): " + err.Error(), Err: err}}
 			}
 			if !changed {
 				continue
@@ -92,8 +92,8 @@ func (w *work) takeUpload(j *job) error {
 		for k := range fresh[i].Changeset {
 			in := &fresh[i].Changeset[k]
 			if err := w.schema.Check(in); err != nil {
-				return &jobError{j, &Rejection{codeBadChangeset,
-					fmt.Sprintf("Bad changeset (UPLOAD): client version %d, instruction %d: %v", fresh[i].ClientVersion, k, err), err}}
+				return &jobError{j, &Rejection{Code: codeBadChangeset, Err: err,
+					Message: fmt.Sprintf("Bad changeset (UPLOAD): client version %d, instruction %d: %v", fresh[i].ClientVersion, k, err)}}
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (w *work) mergeRun(j *job, cw *clientWork, s *seen, run []UploadEntry) (inc
 			continue
 		}
 		if err != nil {
-			return nil, nil, &jobError{j, &Rejection{codeBadChangeset, "Bad changeset (UPLOAD): " + err.Error(), err}}
+			return nil, nil, &jobError{j, &Rejection{Code: codeBadChangeset, Message: "Bad changeset (UPLOAD): " + err.Error(), Err: err}}
 		}
 		for _, d := range defects {
 			s.defective[d.Object] = true

@@ -25,6 +25,7 @@ type sessionError struct {
 	code   protocol.ErrorCode
 	reason string
 	err    error // cause, or nil; for the log only
+	final  bool  // the client is not to try again, whatever the code says else
 }
 
 func (e *sessionError) Error() string {
@@ -55,12 +56,12 @@ func toldAs(err error) error {
 	case errors.As(err, &connection):
 		return connection
 	case errors.As(err, &rejection):
-		return &sessionError{protocol.ErrorCode(rejection.Code), rejection.Message, rejection.Err}
+		return &sessionError{protocol.ErrorCode(rejection.Code), rejection.Message, rejection.Err, rejection.Final}
 	case errors.Is(err, errGone), errors.Is(err, history.ErrDetached):
 		// The client file is served over another connection: this one is a zombie.
 		return errGone
 	case errors.Is(err, history.ErrClosed):
 		return &connectionError{protocol.ConnectionClosed, "server is shutting down"}
 	}
-	return &sessionError{protocol.OtherSessionError, "internal error, please try again", err}
+	return &sessionError{code: protocol.OtherSessionError, reason: "internal error, please try again", err: err}
 }

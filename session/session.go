@@ -289,7 +289,11 @@ func (s *session) report(err error) bool {
 		s.log.Log(s.ctx, level, "session refused", "code", int(told.code), "reason", told.reason, "error", told.err)
 		s.state = stateFailed
 		s.drop()
-		if err := s.send(protocol.NewError(s.ident, told.code, told.reason)); err != nil {
+		m := protocol.NewError(s.ident, told.code, told.reason)
+		if told.final {
+			m.TryAgain, m.Action = false, protocol.ActionApplicationBug
+		}
+		if err := s.send(m); err != nil {
 			s.conn.fail(err)
 			return false
 		}

@@ -88,6 +88,22 @@ func TestTrap3BadQueryIsRefusedAndTheNextServed(t *testing.T) {
 	}
 }
 
+// What is refused for good is not tried again until the app says so, whatever the
+// code says else.
+func TestFinalRejection(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	p := r.dial("ann").open(1)
+	r.file.mu.Lock()
+	r.file.reject = func(*history.Upload) error { return &history.Rejection{Code: 201, Message: "too large", Final: true} }
+	r.file.mu.Unlock()
+	p.upload(newDog(1, 1, "Rex"))
+	e := expect[*protocol.JSONError](p.wire)
+	if e.Code != protocol.OtherSessionError || e.Message != "too large" || e.TryAgain || e.Action != protocol.ActionApplicationBug || e.ShouldClientReset {
+		t.Errorf("got %+v", e)
+	}
+}
+
 // Errors are counted as clients are sent them, of queries, sessions and
 // connections alike.
 func TestErrorsAreCounted(t *testing.T) {

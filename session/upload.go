@@ -106,7 +106,7 @@ func (s *session) takeUpload(m *protocol.Upload, it *item) error {
 		return err
 	}
 	if it.err != nil {
-		return &sessionError{protocol.BadChangeset, "Bad changeset (UPLOAD): " + it.err.Error(), it.err}
+		return &sessionError{code: protocol.BadChangeset, reason: "Bad changeset (UPLOAD): " + it.err.Error(), err: it.err}
 	}
 	s.last.progress = history.Cursor{Client: uint64(m.ProgressClient), Server: uint64(m.ProgressServer)}
 	s.last.locked = uint64(m.LockedServer)
