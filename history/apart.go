@@ -28,21 +28,20 @@ func (w *work) takeApart(u *uploadJob, cw *clientWork, s *seen, up *UploadEntry,
 	instructions, err := w.mergeApart(o, s.windowOn(cw, p.ref), transform.Entry{
 		Changeset: p.instructions, Timestamp: up.Timestamp, Origin: u.client.ident.Ident,
 	})
-	var after *object.Object
-	var rewritten changeset.Changeset
+	var got applied
 	if err == nil {
-		after, rewritten, err = w.apply(o, instructions)
+		got, err = w.apply(o, instructions)
 	}
 	if err != nil {
 		return refuse(fmt.Sprintf("write to %s in table %q could not be applied: it was made on a copy that is gone: %v", keyText(p.ref.Key), p.ref.Class, err))
 	}
 	// Not the difference that they make: an increment must not become a value,
 	// which would beat what others add meanwhile.
-	if rewritten != nil {
-		instructions = rewritten
+	if got.instead != nil {
+		instructions = got.instead
 	}
-	w.noteErasuresOfNull(o.class, &p)
-	return w.move(o, after, instructions, Touched{Refresh: true}), instructions
+	w.count(p.ref, got.met)
+	return w.move(o, got.after, instructions, Touched{Refresh: true}), instructions
 }
 
 // windowOn returns the history on one object since the base, as it looks on top
@@ -96,11 +95,11 @@ func (w *work) mergeApart(o *objectWork, window []*transform.Entry, incoming tra
 	if err != nil {
 		return nil, err
 	}
-	after, _, err := w.apply(o, out)
-	if err != nil || after == nil {
+	got, err := w.apply(o, out)
+	if err != nil || got.after == nil {
 		return out, err // where the object is gone, so are its lists
 	}
-	after = after.Clone()
+	after := got.after.Clone()
 	out = out[:len(out):len(out)]
 	for _, in := range lists {
 		if in.Op == changeset.OpArrayInsert && len(in.Path) == 1 {
@@ -131,7 +130,7 @@ func (w *work) tryMerge(o *objectWork, window []*transform.Entry, incoming trans
 	if o.now == nil {
 		incoming.Changeset = fromCreation(incoming.Changeset)
 	}
-	if _, _, err := w.apply(o, incoming.Changeset); err != nil {
+	if _, err := w.apply(o, incoming.Changeset); err != nil {
 		return nil, err
 	}
 	for i, e := range trial {

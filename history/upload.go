@@ -341,11 +341,11 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 		return w.touched(o, o.now, Touched{Refresh: true, Refused: reason}), false
 	}
 	instructions := p.instructions
-	after, rewritten, err := w.apply(o, instructions)
+	got, err := w.apply(o, instructions)
 	fitted := err != nil && s.defective[p.ref]
 	if fitted {
 		instructions = w.fit(o, instructions)
-		after, rewritten, err = w.apply(o, instructions)
+		got, err = w.apply(o, instructions)
 	}
 	if err != nil {
 		// The merge was right, so the author's copy is not what it says. Its
@@ -354,25 +354,34 @@ func (w *work) takePart(u *uploadJob, s *seen, p part) (Touched, bool) {
 		s.closed[p.ref] = true
 		return w.touched(o, o.now, Touched{Refresh: true, Refused: "write to " + keyText(p.ref.Key) + " in table \"" + p.ref.Class + "\" could not be applied: " + err.Error()}), false
 	}
-	if rewritten != nil {
-		instructions = rewritten
+	if got.instead != nil {
+		instructions = got.instead
 	}
-	if fitted || rewritten != nil {
+	if fitted || got.instead != nil {
 		w.rewritten[p.ref] = instructions
 	}
-	w.noteErasuresOfNull(o.class, &p)
+	w.count(p.ref, got.met)
 	// The author's device merges a defective pair in another way. It gets the
 	// object whole, and until then nothing of what it would merge.
 	refresh := s.defective[p.ref] || s.left[p.ref]
-	if after != nil && !contains(u.View, p.ref, after) {
+	if got.after != nil && !contains(u.View, p.ref, got.after) {
 		s.left[p.ref] = true
 	}
-	return w.move(o, after, instructions, Touched{Refresh: refresh}), true
+	return w.move(o, got.after, instructions, Touched{Refresh: refresh}), true
 }
 
-// apply applies instructions to an object, without changing it. rewritten, when
-// it is not nil, is what everybody else gets in the place of the instructions.
-func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *object.Object, rewritten changeset.Changeset, err error) {
+// applied is what instructions make of an object.
+type applied struct {
+	after *object.Object
+	// instead is what everybody else gets in the place of the instructions, if it is
+	// not nil.
+	instead changeset.Changeset
+	met     []transform.DefectKind // why
+}
+
+// apply applies instructions to an object, without changing it.
+func (w *work) apply(o *objectWork, instructions changeset.Changeset) (applied, error) {
+	var out applied
 	now := o.now
 	owned := false // now is our copy
 	for i := range instructions {
@@ -387,32 +396,49 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (after *ob
 			now = nil
 		default:
 			if now == nil {
-				return nil, nil, fmt.Errorf("instruction %d: no such object", i)
+				return applied{}, fmt.Errorf("instruction %d: no such object", i)
 			}
 			if !owned {
 				now, owned = now.Clone(), true
 			}
 			if in.Op == changeset.OpUpdate {
 				instead = fitPrior(w.schema, o.class, now, in)
+				if over := nullOverLink(w.schema, o.class, now, in); over != nil {
+					instead = over
+					out.met = append(out.met, transform.DefectNullOverLink)
+				}
 			}
 			if err := now.Apply(w.schema, o.class, in); err != nil {
-				return nil, nil, fmt.Errorf("instruction %d: %w", i, err)
+				return applied{}, fmt.Errorf("instruction %d: %w", i, err)
 			}
 			if in.Op == changeset.OpSetErase {
-				instead = eraseByClear(o.class, now, in)
+				if instead = eraseByClear(o.class, now, in); instead != nil {
+					out.met = append(out.met, transform.DefectSetEraseNull)
+				}
 			}
 		}
-		if instead != nil && rewritten == nil {
-			rewritten = append(rewritten, instructions[:i]...)
+		if instead != nil && out.instead == nil {
+			out.instead = append(out.instead, instructions[:i]...)
 		}
 		switch {
 		case instead != nil:
-			rewritten = append(rewritten, instead...)
-		case rewritten != nil:
-			rewritten = append(rewritten, *in)
+			out.instead = append(out.instead, instead...)
+		case out.instead != nil:
+			out.instead = append(out.instead, *in)
 		}
 	}
-	return now, rewritten, nil
+	out.after = now
+	return out, nil
+}
+
+// count has what devices get wrong of an object's instructions counted, once for
+// each kind.
+func (w *work) count(ref changeset.ObjectRef, met []transform.DefectKind) {
+	for i, kind := range met {
+		if !slices.Contains(met[:i], kind) {
+			w.defects = append(w.defects, transform.Defect{Kind: kind, Object: ref})
+		}
+	}
 }
 
 // fitPrior returns an Update of a list's element with the list's true length,
@@ -428,22 +454,24 @@ func fitPrior(s *schema.Schema, class *schema.Class, now *object.Object, in *cha
 	return changeset.Changeset{fitting}
 }
 
-// erasesNull reports whether an instruction is a SetErase of null from a set of
-// anything but mixed.
-func erasesNull(class *schema.Class, in *changeset.Instruction) bool {
-	if in.Op != changeset.OpSetErase || !in.Value.IsNull() || len(in.Path) > 0 {
-		return false
+// nullOverLink returns what devices get in the place of null that is put over a
+// link in a list of mixed. Where the link's object is not there the element reads as
+// null, so that they write nothing, and with the object the link comes back to life
+// (trap 7.8). With another value in between they write. It returns nil for all other
+// instructions.
+func nullOverLink(s *schema.Schema, class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
+	if !in.Value.IsNull() {
+		return nil
 	}
-	p := class.Properties[in.Field]
-	return p != nil && p.Type != changeset.Mixed
-}
-
-// noteErasuresOfNull has a part counted in which something else was put in the
-// place of such instructions.
-func (w *work) noteErasuresOfNull(class *schema.Class, p *part) {
-	if slices.ContainsFunc(p.instructions, func(in changeset.Instruction) bool { return erasesNull(class, &in) }) {
-		w.defects = append(w.defects, transform.Defect{Kind: transform.DefectSetEraseNull, Object: p.ref})
+	v, ok := now.ListElement(s, class, in).(changeset.Value)
+	if !ok || v.Type != changeset.Link {
+		return nil
 	}
+	null := *in
+	null.Prior, _ = now.ListLength(s, class, in)
+	between := null
+	between.Value = changeset.BoolValue(false)
+	return changeset.Changeset{between, null}
 }
 
 // eraseByClear returns what devices get in the place of a SetErase that they can't

@@ -395,6 +395,22 @@ func TestSetEraseNextToNaN(t *testing.T) {
 	b.wantDocument("S", 1, `{"_id":{"$numberLong":"1"},"s":[{"$numberDouble":"NaN"},{"$numberDouble":"2.5"}]}`)
 }
 
+// Defect 7.8: a device that lacks the object of a link does not write null over it.
+func TestNullOverALink(t *testing.T) {
+	var kinds []string
+	b := newBed(t, func(o *history.Options) { o.OnDefect = func(kind string) { kinds = append(kinds, kind) } })
+	d := b.device()
+	d.mustSend(ops(mixedSchema), ops(`[{"op":"CreateObject","class":"M","pk":1},{"op":"CreateObject","class":"M","pk":2},
+		{"op":"ArrayInsert","class":"M","pk":1,"path":["l",0],"value":{"$link":["M",2]},"prior_size":0},
+		{"op":"ArrayInsert","class":"M","pk":1,"path":["l",1],"value":7,"prior_size":1}]`),
+		ops(`[{"op":"Update","class":"M","pk":1,"path":["l",0],"value":null,"prior_size":2},{"op":"Update","class":"M","pk":1,"path":["l",1],"value":null,"prior_size":2}]`))
+	b.wantInstructions(b.last(), "Update M[1].l[0] = bool:false prior_size=2", "Update M[1].l[0] = null prior_size=2", "Update M[1].l[1] = null prior_size=2")
+	b.wantDocument("M", 1, `{"_id":{"$numberLong":"1"},"l":[null,null]}`)
+	if len(kinds) != 1 || kinds[0] != "null_over_link" {
+		t.Errorf("defects counted: %q", kinds)
+	}
+}
+
 // An entry may be larger than a document of MongoDB's.
 func TestLargeEntry(t *testing.T) {
 	b := newBed(t)

@@ -65,6 +65,23 @@ func (o *Object) ListLength(s *schema.Schema, c *schema.Class, in *changeset.Ins
 	return uint32(pl.list.len()), true
 }
 
+// ListElement returns the element of a list that an instruction's path leads to, nil
+// for paths that lead to anything else, or nowhere.
+func (o *Object) ListElement(s *schema.Schema, c *schema.Class, in *changeset.Instruction) Node {
+	if !in.Path.EndsInIndex() {
+		return nil
+	}
+	pl, err := o.find(s, c, in)
+	if err != nil || pl.at != schema.InList {
+		return nil
+	}
+	node, err := pl.node()
+	if err != nil {
+		return nil
+	}
+	return node
+}
+
 // node returns what is at the place. A property's initial value is nil. The
 // error is for elements and entries that do not exist.
 func (pl *place) node() (Node, error) {

@@ -47,12 +47,17 @@ const (
 	// by an instruction that no device can apply. Merging has no part in it;
 	// whoever takes the instruction puts another in its place, and reports it.
 	DefectSetEraseNull DefectKind = "set_erase_null"
+
+	// DefectNullOverLink (7.8): null was put over a link in a list of mixed. A
+	// device that lacks the link's object writes nothing, and keeps the link.
+	// Merging has no part in this either.
+	DefectNullOverLink DefectKind = "null_over_link"
 )
 
 // DefectKinds are all of them.
 var DefectKinds = []DefectKind{
 	DefectSetErase, DefectNestedMove, DefectEmbeddedReplaced, DefectClearAtIndex, DefectCollectionKept,
-	DefectClearedKey, DefectSetNumber, DefectSetEraseNull,
+	DefectClearedKey, DefectSetNumber, DefectSetEraseNull, DefectNullOverLink,
 }
 
 // Defect says that a merge met instructions on Object which the device whose
