@@ -129,9 +129,13 @@ func TestEndangeredToken(t *testing.T) {
 		{"a third is passed", findings{token: ago(17 * time.Hour), oldest: ago(48 * time.Hour)}, "read up to 17h0m0s ago, the oplog reaches back 48h0m0s"},
 		{"a new oplog", findings{token: ago(time.Minute), oldest: ago(time.Minute)}, ""},
 		{"a tiny oplog", findings{token: ago(3 * time.Minute), oldest: ago(5 * time.Minute)}, "read up to 3m0s ago, the oplog reaches back 5m0s"},
+		{"it could not be read since", findings{token: ago(3 * time.Minute), read: ago(3*time.Minute - time.Second), oldest: ago(5 * time.Minute)}, ""},
 		{"the oplog is unknown", findings{token: ago(7 * time.Hour)}, ""},
 		{"the oplog is unknown, and much time has passed", findings{token: ago(9 * time.Hour)}, "is taken to reach back 24h0m0s"},
 	} {
+		if c.found.read.IsZero() {
+			c.found.read = time.Now()
+		}
 		err := c.found.endangered()
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
@@ -144,7 +148,8 @@ func TestAlarmIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &survey{logger: slog.New(slog.NewTextHandler(&log, nil))}
 	for _, age := range []time.Duration{0, 20 * time.Hour, 21 * time.Hour, time.Second, time.Second} {
-		s.found.token = time.Now().Add(-age)
+		s.found.read = time.Now()
+		s.found.token = s.found.read.Add(-age)
 		s.tell()
 	}
 	lost, safe := strings.Count(log.String(), "is about to be lost"), strings.Count(log.String(), "is safe again")

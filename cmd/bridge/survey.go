@@ -56,12 +56,14 @@ type findings struct {
 	unsynced map[string]int64 // documents, by class
 	sessions int              // on all nodes
 	token    time.Time        // that the stored resume token stands for; zero: none
+	read     time.Time        // when that was read
 	oldest   time.Time        // operation in the oplog; zero: unknown
 }
 
-// tokenAge is how far the resume token is back, false if there is none.
+// tokenAge is how far the resume token was back when it was last read, false if
+// there is none: while MongoDB can't be asked nobody knows how far it is.
 func (f findings) tokenAge() (time.Duration, bool) {
-	return time.Since(f.token), !f.token.IsZero()
+	return f.read.Sub(f.token), !f.token.IsZero()
 }
 
 // window is how far the oplog reaches back, false if that is unknown.
@@ -128,6 +130,7 @@ func (s *survey) look(ctx context.Context) findings {
 	}
 	if token, err := s.store.IngestToken(ctx); err == nil {
 		s.found.token, _ = translator.TokenTime(token)
+		s.found.read = time.Now()
 	}
 	s.lookAtOplog(ctx)
 	s.at = time.Now()
