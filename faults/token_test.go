@@ -22,6 +22,7 @@ func TestLostToken(t *testing.T) {
 	rng := w.rng(1)
 	w.nodes[0].expected = "the place in the change stream is about to be lost"
 	began := time.Now()
+	var slowest time.Duration
 	for round := range *roundsFlag {
 		for name, change := range spoil {
 			w.begin()
@@ -45,14 +46,16 @@ func TestLostToken(t *testing.T) {
 			if res, err := ingest.UpdateOne(w.ctx, bson.D{}, change(doc.Token.Data)); err != nil || res.ModifiedCount != 1 {
 				t.Fatal(res, err)
 			}
+			back := time.Now()
 			n.start()
 			w.progress(time.Minute)
+			slowest = max(slowest, time.Since(back))
 			w.wait(rng, 0, time.Second)
 			w.agree()
 			t.Logf("round %d: a token %s", round, name)
 		}
 	}
-	w.report(began, fmt.Sprintf("%d tokens lost", len(spoil)**roundsFlag))
+	w.report(began, fmt.Sprintf("%d tokens lost (back at work after %v at most)", len(spoil)**roundsFlag, slowest.Round(time.Millisecond)))
 }
 
 // set is an update of the token.

@@ -253,5 +253,14 @@ func (w *world) progress(patience time.Duration) time.Duration {
 			w.wait(rng, time.Millisecond, 20*time.Millisecond)
 		}
 	}
-	return time.Since(began)
+	took := time.Since(began)
+	if took > suspicious {
+		for _, n := range w.nodes {
+			w.t.Logf("it took %v; what the bridge at %s logged last:\n%s", took, n.addr, n.log)
+		}
+	}
+	return took
 }
+
+// suspicious is after how long it is told what happened until devices made progress.
+const suspicious = 20 * time.Second
