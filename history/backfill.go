@@ -254,7 +254,7 @@ func readBackfill(ctx context.Context, backfills *mongo.Collection, id scanID) (
 	d := backfillDoc{ID: id}
 	err := backfills.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&d)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
-		return d, fmt.Errorf("read how far the states of %s are: %w", id.Class, err)
+		return d, fmt.Errorf("read how far the states of %s are: %w", id.Class, Explain(err))
 	}
 	return d, nil
 }

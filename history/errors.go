@@ -14,6 +14,8 @@ var (
 	ErrClosed = errors.New("history closed")
 	// ErrNeverServed: no node has ever served the file.
 	ErrNeverServed = errors.New("no bridge has ever served it")
+	// ErrSnapshotTooOld: MongoDB no longer keeps what was read.
+	ErrSnapshotTooOld = errors.New("reading took longer than MongoDB keeps the state of one time (raise its parameter minSnapshotHistoryWindowInSeconds)")
 	// ErrLeaseLost: another node ingests now.
 	ErrLeaseLost = errors.New("ingest lease lost")
 )

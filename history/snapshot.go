@@ -16,7 +16,7 @@ import (
 
 // Snapshot reads head and object states as of one time. It must be closed. It
 // can be read for as long as MongoDB keeps the time's snapshot (five minutes by
-// default).
+// default); then errors are ErrSnapshotTooOld.
 type Snapshot struct {
 	file    *File
 	session *mongo.Session
@@ -68,6 +68,15 @@ func (f *File) openSnapshot(ctx context.Context) (*Snapshot, error) {
 	return sn, nil
 }
 
+// Explain makes an error of reading as of a snapshot's time an ErrSnapshotTooOld
+// where it is one.
+func Explain(err error) error {
+	if hasCode(err, codeSnapshotTooOld) {
+		return fmt.Errorf("%w: %w", ErrSnapshotTooOld, err)
+	}
+	return err
+}
+
 // Close ends the snapshot.
 func (sn *Snapshot) Close() { sn.session.EndSession(context.Background()) }
 
@@ -116,7 +125,7 @@ func (sn *Snapshot) Scan(ctx context.Context, class string, where []*query.Predi
 		return sn.Scan(ctx, class, nil, fn)
 	}
 	if err != nil {
-		return fmt.Errorf("read states of %s: %w", class, err)
+		return fmt.Errorf("read states of %s: %w", class, Explain(err))
 	}
 	return sn.read(ctx, class, cur, func(_ bson.Raw, k changeset.Key, st *state) error { return fn(k, st.object) })
 }
@@ -145,7 +154,7 @@ func (sn *Snapshot) States(ctx context.Context, class string, fn func(State) err
 	}
 	cur, err := sn.db.Collection(stateCollection(class)).Find(sn.Context(ctx), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
-		return fmt.Errorf("read states of %s: %w", class, err)
+		return fmt.Errorf("read states of %s: %w", class, Explain(err))
 	}
 	return sn.read(ctx, class, cur, func(raw bson.Raw, k changeset.Key, st *state) error {
 		return fn(State{k, st.object, st.fingerprint, sn.isFindable(class, raw, st.object, reached)})
@@ -188,7 +197,7 @@ func (sn *Snapshot) read(ctx context.Context, class string, cur *mongo.Cursor, f
 		}
 	}
 	if err := cur.Err(); err != nil {
-		return fmt.Errorf("read states of %s: %w", class, err)
+		return fmt.Errorf("read states of %s: %w", class, Explain(err))
 	}
 	return nil
 }

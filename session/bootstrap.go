@@ -32,15 +32,13 @@ func (s *session) bootstrap(sub *subscription) error {
 	if err := s.uploads.failure(); err != nil {
 		return err
 	}
-	sn, err := s.file.Snapshot(s.ctx)
+	sn, err := s.snapshot()
 	if err != nil {
 		return err
 	}
 	defer sn.Close()
-	if err := s.walkTo(sn); err != nil {
-		return err
-	}
 	b := &bootstrap{session: s, snapshot: sn, sub: sub, started: time.Now()}
+	defer b.spool.close()
 	s.bootstrapping = true
 	err = b.run()
 	s.bootstrapping = false
@@ -55,6 +53,26 @@ func (s *session) bootstrap(sub *subscription) error {
 	s.log.Debug("bootstrap sent", "query_version", s.queryVersion, "version", s.cursor,
 		"objects", b.objects, "messages", b.messages, "took", time.Since(b.started))
 	return nil
+}
+
+// snapshot opens a snapshot and sends the history up to it. Should that take long,
+// it opens a later one, so that all of the time is left for reading it.
+func (s *session) snapshot() (Snapshot, error) {
+	for {
+		began := time.Now()
+		sn, err := s.file.Snapshot(s.ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = s.walkTo(sn)
+		if err == nil && time.Since(began) < s.conn.server.opts.SpoolAfter {
+			return sn, nil
+		}
+		sn.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // walkTo sends the history up to the snapshot. A client that has nothing yet
@@ -101,6 +119,7 @@ type bootstrap struct {
 	instructions changeset.Changeset // of the changeset being made
 	size         int                 // about how many bytes they are
 	held         *protocol.Download  // a full message; which is the last is known later
+	spool        spool               // of messages before it that wait until all is read
 	entries      []protocol.DownloadEntry
 	bytes        int // of entries
 
@@ -215,6 +234,11 @@ func (b *bootstrap) closeMessage() error {
 		}
 	}
 	b.hold()
+	return b.takeMessages()
+}
+
+// takeMessages takes what the client has sent meanwhile.
+func (b *bootstrap) takeMessages() error {
 	s := b.session
 	if err := s.takeMessages(); err != nil {
 		return err
@@ -250,7 +274,25 @@ func (b *bootstrap) sendHeld(state protocol.BatchState) error {
 		m.Estimate = 1
 		return b.session.sendDownload(m)
 	}
-	return b.session.send(m)
+	s := b.session
+	if b.spool.isEmpty() && time.Since(b.started) < s.conn.server.opts.SpoolAfter {
+		return s.send(m)
+	}
+	data, err := s.conn.codec.Append(nil, m)
+	if err != nil {
+		return err
+	}
+	return b.spool.add(data)
+}
+
+// sendSpooled sends what was kept back, at the client's pace.
+func (b *bootstrap) sendSpooled() error {
+	return b.spool.each(func(data []byte) error {
+		if err := b.session.conn.sendEncoded(data); err != nil {
+			return err
+		}
+		return b.takeMessages()
+	})
 }
 
 // number draws the bootstrap's own version, which is stored with what it
@@ -284,6 +326,9 @@ func (b *bootstrap) finish() error {
 			return err
 		}
 		b.hold()
+	}
+	if err := b.sendSpooled(); err != nil {
+		return err
 	}
 	return b.sendHeld(protocol.LastInBatch)
 }

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/protocol"
 	"github.com/isthmus-sync/isthmus/schema"
 )
@@ -119,5 +121,72 @@ func TestBootstrapEstimates(t *testing.T) {
 	}
 	if want := []string{"0.25", "0.5", "0.75", "1"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A bootstrap that takes long is read to its end while the client takes nothing of
+// it, and reaches the client whole and in order all the same.
+func TestSlowClientDoesNotHoldTheSnapshot(t *testing.T) {
+	const objects = 64
+	r := newRig(t, func(o *Options) { o.SpoolAfter = time.Millisecond })
+	r.file.commit(dogs())
+	for i := range objects {
+		r.file.commit(newDog(i, i, strings.Repeat("x", bootstrapMessage)))
+	}
+	p := r.dial("ann").open(1)
+	read := make(chan struct{})
+	r.file.mu.Lock()
+	r.file.scanned = func(ref changeset.ObjectRef) error {
+		if ref.Key.Int == objects-1 {
+			close(read)
+		}
+		return nil
+	}
+	r.file.mu.Unlock()
+	p.query++
+	p.mark++
+	p.send(&protocol.Query{Session: 1, Version: p.query, Body: `{"Dog":"TRUEPREDICATE"}`}, &protocol.Mark{Session: 1, Request: p.mark})
+	select {
+	case <-read:
+	case <-time.After(patience):
+		t.Fatal("the snapshot is not read to its end")
+	}
+	var estimates []float64
+	var keys []int64
+	for _, d := range p.untilMark() {
+		if d.Batch != protocol.SteadyState {
+			estimates = append(estimates, d.Estimate)
+		}
+		for _, in := range seen(t, []*protocol.Download{d}) {
+			if in.Op == changeset.OpCreateObject {
+				keys = append(keys, in.Key.Int)
+			}
+		}
+	}
+	if len(keys) != objects || !slices.IsSorted(keys) {
+		t.Errorf("objects %v were created", keys)
+	}
+	if len(estimates) != objects || !slices.IsSorted(estimates) {
+		t.Errorf("the messages have estimates %v", estimates)
+	}
+}
+
+// What MongoDB no longer keeps when it is to be read is an error for good: it would
+// be the same the next time.
+func TestSnapshotTooOld(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	r.file.commit(newDog(1, 1, "Rex"))
+	p := r.dial("ann").open(1)
+	r.file.mu.Lock()
+	r.file.scanned = func(changeset.ObjectRef) error { return fmt.Errorf("read: %w", history.ErrSnapshotTooOld) }
+	r.file.mu.Unlock()
+	p.query++
+	p.send(&protocol.Query{Session: 1, Version: p.query, Body: `{"Dog":"TRUEPREDICATE"}`})
+	if e := expect[*protocol.JSONError](p.wire); e.Code != protocol.OtherSessionError || e.TryAgain || e.Action != protocol.ActionApplicationBug {
+		t.Errorf("got %+v", e)
+	}
+	if !strings.Contains(r.logs.String(), "minSnapshotHistoryWindowInSeconds") {
+		t.Error("the log does not say what to do")
 	}
 }

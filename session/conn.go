@@ -305,6 +305,16 @@ func (c *conn) send(m protocol.Message) error {
 	return c.write(m)
 }
 
+// sendEncoded writes a message that is encoded already.
+func (c *conn) sendEncoded(data []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.failed || c.ws.Write(context.Background(), websocket.MessageBinary, data) != nil {
+		return errGone
+	}
+	return nil
+}
+
 // write writes a message; the caller holds writing.
 func (c *conn) write(m protocol.Message) error {
 	data, err := c.codec.Append(c.out[:0], m)

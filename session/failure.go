@@ -60,6 +60,9 @@ func toldAs(err error) error {
 	case errors.Is(err, errGone), errors.Is(err, history.ErrDetached):
 		// The client file is served over another connection: this one is a zombie.
 		return errGone
+	case errors.Is(err, history.ErrSnapshotTooOld):
+		// Another try would take as long.
+		return &sessionError{code: protocol.OtherSessionError, reason: "the subscribed objects are more than the server can read at once", err: err, final: true}
 	case errors.Is(err, history.ErrClosed):
 		return &connectionError{protocol.ConnectionClosed, "server is shutting down"}
 	}

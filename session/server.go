@@ -30,6 +30,7 @@ const (
 	DefaultWriteTimeout = 5 * time.Minute
 	DefaultBindTimeout  = time.Minute
 	DefaultQuietDelay   = 500 * time.Millisecond
+	DefaultSpoolAfter   = time.Minute
 	DefaultReturnSpread = 10 * time.Second
 	DefaultErrorGrace   = 5 * time.Second
 )
@@ -67,6 +68,10 @@ type Options struct {
 	// QuietDelay is how long news that a client cannot see, or only of its own
 	// progress, may wait for company.
 	QuietDelay time.Duration
+	// SpoolAfter is after how long the rest of a bootstrap is read at once, and kept
+	// in a temporary file until the client has taken it: MongoDB keeps what is read
+	// for a few minutes only, and a client may be slow.
+	SpoolAfter time.Duration
 	// ReturnSpread is the time over which the clients of a server that is shut
 	// down come back.
 	ReturnSpread time.Duration
@@ -85,6 +90,7 @@ func (o *Options) setDefaults() {
 	def(&o.WriteTimeout, DefaultWriteTimeout)
 	def(&o.BindTimeout, DefaultBindTimeout)
 	def(&o.QuietDelay, DefaultQuietDelay)
+	def(&o.SpoolAfter, DefaultSpoolAfter)
 	def(&o.ReturnSpread, DefaultReturnSpread)
 	def(&o.ErrorGrace, DefaultErrorGrace)
 	if o.MaxMessage == 0 {

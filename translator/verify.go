@@ -190,7 +190,7 @@ func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.C
 	}
 	cur, err := v.DB.Client().Database(v.DB.Name()).Collection(collectionName(c)).Find(sn.Context(ctx), bson.D{})
 	if err != nil {
-		return fmt.Errorf("read documents: %w", err)
+		return fmt.Errorf("read documents: %w", history.Explain(err))
 	}
 	defer cur.Close(ctx)
 	for cur.Next(sn.Context(ctx)) {
@@ -220,7 +220,7 @@ func (v *Verifier) lookAt(ctx context.Context, sn *history.Snapshot, c *schema.C
 		}
 	}
 	if err := cur.Err(); err != nil {
-		return fmt.Errorf("read documents: %w", err)
+		return fmt.Errorf("read documents: %w", history.Explain(err))
 	}
 	for k := range fingerprints {
 		differ(k, "there is an object state and no document")
