@@ -145,7 +145,7 @@ func TestSessions(t *testing.T) {
 	}
 	t.Logf("%v; objects sent whole for pairs that devices merge wrongly: %s", f, healed)
 	none := missing(f.edits, *defectsFlag)
-	t.Logf("%d of %d kinds of edits have occurred", len(expected(*defectsFlag))-len(none), len(expected(*defectsFlag)))
+	t.Logf("%d of %d kinds of edits have occurred; not %q", len(expected(*defectsFlag))-len(none), len(expected(*defectsFlag)), none)
 	if len(none) > 0 && *sessionsFlag >= enoughForAll {
 		t.Errorf("none of these in %d sessions: %s", f.sessions, strings.Join(none, ", "))
 	}
