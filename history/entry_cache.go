@@ -9,7 +9,8 @@ type entryCache struct {
 	bytes int
 	limit int
 
-	touches touches // of the first of list: who looks at them brings them up first
+	touches touches       // of the first of list: who looks at them brings them up first
+	older   *olderTouches // of what is not in list any more; nil if nobody has asked
 }
 
 func newEntryCache(limit int) entryCache { return entryCache{limit: limit, touches: newTouches()} }
@@ -27,6 +28,9 @@ func (c *entryCache) append(entries []*Entry) {
 		c.bytes -= e.size()
 		c.after = e.Version
 		c.touches.dropOldest(e)
+		if c.older != nil && !c.older.addEntry(e) {
+			c.older = nil
+		}
 		c.list[0] = nil // so that it can be collected
 		c.list = c.list[1:]
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -61,6 +62,14 @@ type touchedDoc struct {
 	Whole   []byte `bson:"w,omitempty"`
 	Refresh bool   `bson:"f,omitempty"`
 	Refused string `bson:"x,omitempty"`
+}
+
+func (t *touchedDoc) ref() (changeset.ObjectRef, error) {
+	head, err := changeset.Decode(t.Ref)
+	if err != nil || len(head) != 1 {
+		return changeset.ObjectRef{}, errors.New("bad reference")
+	}
+	return head[0].Object(), nil
 }
 
 type partID struct {
@@ -200,11 +209,11 @@ func (f *File) decodeEntry(ctx context.Context, s *schema.Schema, doc *commitDoc
 	}
 	for i := range d.Objects {
 		t := &d.Objects[i]
-		head, err := changeset.Decode(t.Ref)
-		if err != nil || len(head) != 1 {
-			return nil, fmt.Errorf("object %d: bad reference", i)
+		ref, err := t.ref()
+		if err != nil {
+			return nil, fmt.Errorf("object %d: %w", i, err)
 		}
-		touched := Touched{Ref: head[0].Object(), Refresh: t.Refresh, Refused: t.Refused}
+		touched := Touched{Ref: ref, Refresh: t.Refresh, Refused: t.Refused}
 		for _, part := range []struct {
 			to   **object.Object
 			data []byte

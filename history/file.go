@@ -297,32 +297,27 @@ func (f *File) Entries(ctx context.Context, after uint64, limit int) ([]*Entry, 
 }
 
 // findTouches finds the entries after a history version that are about some objects,
-// and fills them in; others are those that change the schema. The caller holds
-// advance as long as it uses them.
-func (f *File) findTouches(ctx context.Context, after uint64, objects map[changeset.ObjectRef][]touch) (others []*Entry, err error) {
-	find := func(ts *touches) {
-		for ref := range objects {
-			objects[ref] = ts.of(ref, after)
+// and fills them in; others are those that change the schema, if those are wanted. The
+// caller holds advance as long as it uses them.
+func (f *File) findTouches(ctx context.Context, after uint64, objects map[changeset.ObjectRef][]touch, schema bool) (others []*Entry, err error) {
+	if !f.cache.reachesBackTo(after) {
+		older, err := f.readTouches(ctx, after, objects, schema)
+		if err != nil {
+			return nil, err
 		}
-		others = ts.schemaSince(after)
+		for ref := range objects {
+			objects[ref] = older.of(ref, after)
+		}
+		others = older.schema
 	}
-	f.mu.Lock()
-	cached := f.cache.reachesBackTo(after)
-	if cached {
-		f.cache.touches.addFrom(f.cache.list)
-		find(&f.cache.touches)
+	ts := &f.cache.touches
+	ts.addFrom(f.cache.list)
+	for ref, list := range objects {
+		objects[ref] = append(list[:len(list):len(list)], ts.of(ref, after)...)
 	}
-	f.mu.Unlock()
-	if cached {
-		return others, nil
+	if schema {
+		others = append(others[:len(others):len(others)], ts.schemaSince(after)...)
 	}
-	entries, _, _, err := f.readHistory(ctx, after, math.MaxInt)
-	if err != nil {
-		return nil, err
-	}
-	ts := newTouches()
-	ts.addFrom(entries)
-	find(&ts)
 	return others, nil
 }
 

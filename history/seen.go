@@ -74,7 +74,7 @@ func (w *work) seenSince(u *uploadJob, run []UploadEntry) (s *seen, err error) {
 	}
 	var others []*Entry
 	if after < w.head {
-		if others, err = w.f.findTouches(w.ctx, after, touched); err != nil {
+		if others, err = w.f.findTouches(w.plain, after, touched, schema); err != nil {
 			return nil, err
 		}
 	}
@@ -85,9 +85,7 @@ func (w *work) seenSince(u *uploadJob, run []UploadEntry) (s *seen, err error) {
 		}
 	}
 	if schema {
-		others = append(others[:len(others):len(others)], w.touches.schemaSince(after)...)
-	} else {
-		others = nil
+		others = append(others, w.touches.schemaSince(after)...)
 	}
 	s.entries = entriesOf(touched, others)
 	switched := c.lastSwitch() > base
