@@ -6,7 +6,7 @@ package transform
 // The original also compares two SetErase instructions of texts, binary data
 // or links by where the values lie in the changesets' string tables (defect
 // 7.1). Positions do not survive decoding, so this package always compares by
-// content and has no switch to do otherwise; see SetErasesApart.
+// content and has no switch to do otherwise, but for SetErasesApart.
 type Rules struct {
 	// MoveNested makes an ArrayMove carry along the indices in paths that run
 	// through its list (7.2). The original changes the move's own source index
@@ -25,16 +25,16 @@ type Rules struct {
 	ClearRestoresKey bool
 
 	// SetErasesApart takes no two SetErase instructions of texts, binary data
-	// or links for equal. That is what a device does with a download whose
-	// string table was padded against defect 7.1. It is for simulating
-	// devices; a server leaves it off. The two differ in their results only if a
-	// device's clock goes back between two of its changes to one set.
+	// or links for equal, as a device does with a download whose string table was
+	// padded against defect 7.1. Then both stay, which does no harm, and the server
+	// computes what its devices do. By content the two would differ where a device's
+	// clock goes back between its changes to one set.
 	SetErasesApart bool
 }
 
 var (
 	// ServerRules is what a server merges with: every remedy is on.
-	ServerRules = Rules{MoveNested: true, ClearAtIndex: true, ClearRestoresKey: true}
+	ServerRules = Rules{MoveNested: true, ClearAtIndex: true, ClearRestoresKey: true, SetErasesApart: true}
 
 	// OriginalRules is the original's behaviour, which recorded merges show.
 	OriginalRules = Rules{}
