@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -317,7 +318,7 @@ func (p *phone) note() {
 		// A thing may leave the phone's view while the phone writes to it.
 		tolerable := errors.As(err, &refused) && !slices.ContainsFunc(refused.Objects,
 			func(o protocol.RejectedUpdate) bool { return o.Table != thing })
-		if !tolerable {
+		if !tolerable && !strings.Contains(err.Error(), "status 503: server is shutting down") {
 			p.mu.Lock()
 			p.told = append(p.told, err.Error())
 			p.mu.Unlock()
