@@ -144,7 +144,7 @@ func (f *File) lockHead(ctx, txn context.Context) error {
 	err := f.store.heads.FindOneAndUpdate(txn, bson.D{{Key: "_id", Value: f.name}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "locked", Value: int64(newSalt())}}}}).Decode(&h)
 	if err != nil {
-		return fmt.Errorf("lock head: %w", err)
+		return fmt.Errorf("%w: lock it first: %w", errMoveHead, err)
 	}
 	for attempt := 0; ; attempt++ {
 		if err := f.loadTail(ctx); err != nil {
