@@ -6,9 +6,8 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 10s
 
-# Packages with goroutines of their own: tested with the race detector in CI. (history has
-# them, too, but its tests take minutes with it: the bridge of the e2e tests covers it.)
-CONCURRENT = ./appservices/... ./cmd/... ./config/... ./device/... ./session/... ./translator/... ./internal/...
+# Packages with goroutines of their own: tested with the race detector in CI.
+CONCURRENT = ./appservices/... ./cmd/... ./config/... ./device/... ./history/... ./session/... ./translator/... ./internal/...
 
 # Tests of the whole server; each keeps both cores busy.
 WHOLE = $(patsubst %,./%,$(wildcard e2e faults metamorphic soak))
