@@ -240,6 +240,11 @@ func (c *connection) connect() loss {
 		if kind != websocket.MessageBinary {
 			continue // as the shipped clients: texts are dropped without a word
 		}
+		if len(data) == 0 {
+			// So it looks when the connection has ended behind the head of a frame: the
+			// next read says why. No message of the protocol is empty.
+			continue
+		}
 		if l := c.receive(data); l != nil {
 			return *l
 		}
