@@ -33,12 +33,9 @@ func (g *Ingester) ingest(ctx context.Context, stream *mongo.ChangeStream) error
 	group, ctx := errgroup.WithContext(ctx)
 	read := make(chan events, 1)
 	looked := make(chan *history.Ingest, 1)
-	ended := false // written before read is closed
 	group.Go(func() error {
 		defer close(read)
-		err := g.read(ctx, stream, read)
-		ended = err == nil
-		return err
+		return g.read(ctx, stream, read)
 	})
 	group.Go(func() error {
 		defer close(looked)
@@ -50,12 +47,12 @@ func (g *Ingester) ingest(ctx context.Context, stream *mongo.ChangeStream) error
 				return err
 			}
 		}
-		if ended && ctx.Err() == nil {
-			return errStreamEnded
-		}
 		return nil
 	})
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return errStreamEnded
 }
 
 // look reads the documents of what the stream said.
