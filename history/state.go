@@ -76,14 +76,17 @@ func keyOf(v bson.RawValue) (changeset.Key, error) {
 	return changeset.Key{}, fmt.Errorf("object state with an _id of type %s", v.Type)
 }
 
-// readStates reads the object states of one class that there are for keys.
+// readStates reads the object states of one class that there are for keys. There are
+// none for stray ones.
 func (f *File) readStates(ctx context.Context, s *schema.Schema, class string, keys []changeset.Key, found func(changeset.ObjectRef, *state)) error {
-	if len(keys) == 0 {
-		return nil
+	ids := make(bson.A, 0, len(keys))
+	for _, k := range keys {
+		if k.Type != strayType {
+			ids = append(ids, KeyValue(k))
+		}
 	}
-	ids := make(bson.A, len(keys))
-	for i, k := range keys {
-		ids[i] = KeyValue(k)
+	if len(ids) == 0 {
+		return nil
 	}
 	cur, err := f.store.states(class).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
 	if err != nil {

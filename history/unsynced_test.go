@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
 )
 
 // wantUnsynced waits until these are the unsynced documents.
@@ -179,4 +181,22 @@ func TestUnsyncedMetByUploadElsewhere(t *testing.T) {
 	b.update("Dog", 1, set(bson.E{Key: "age", Value: 6}))
 	b.wait("it is struck off", func() bool { return len(b.unsynced()) == 0 })
 	b.waitLast("the change is in", "Update Dog[1].age = int:6")
+}
+
+// The object of the null key has nothing to do with documents whose _id can't be a
+// key, though all of these lack one.
+func TestForeignKeyBesideTheNullKey(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(`[{"op":"AddTable","class":"Cat","pk":{"field":"_id","type":"int","nullable":true}}]`), ops(`[{"op":"CreateObject","class":"Cat","pk":null}]`))
+	b.insert("Cat", bson.D{{Key: "_id", Value: "tom"}})
+	n := b.node() // which has no states in memory
+	hint := history.Hint{Ref: changeset.ObjectRef{Class: "Cat", Key: history.StrayKey(bson.RawValue{Type: bson.TypeString, Value: bsoncore.AppendString(nil, "tom")})}}
+	if err := n.file.Ingest(b.ctx, &history.Ingest{Hints: []history.Hint{hint}}); err != nil {
+		t.Fatal(err)
+	}
+	n.wantUnsynced(`Cat/"tom" _id: expected long or null, found string`)
+	if all := n.states("Cat"); len(all) != 1 || all[changeset.NullKey] == nil {
+		t.Errorf("objects %v, want that of the null key", all)
+	}
 }
