@@ -17,3 +17,13 @@ func SetMaxStrained(n int) func() {
 	maxStrained = n
 	return func() { maxStrained = before }
 }
+
+// Queued is how many jobs wait for the commit that runs.
+func (f *File) Queued() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.jobs)
+}
+
+// IsIdle reports whether nothing has asked the committer to look for jobs.
+func (f *File) IsIdle() bool { return len(f.wake) == 0 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -149,10 +150,10 @@ func (f *File) loadHolds(ctx context.Context) error {
 		return err
 	}
 	f.mu.Lock()
-	fewer := len(holds) < len(f.holds)
+	changed := !maps.Equal(holds, f.holds)
 	f.holds = holds
 	f.mu.Unlock()
-	if fewer {
+	if changed {
 		f.wakeCommitter()
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/translator"
 )
 
@@ -260,5 +261,33 @@ func TestAcceptanceIsOfWhatWas(t *testing.T) {
 				t.Errorf("held as %+v, want accepted=%v", h, row.accepted)
 			}
 		})
+	}
+}
+
+// Uploads that wait for a class go on when it is released, though another one is
+// held by the time that this node hears of both.
+func TestReleasedWhileAnotherIsHeld(t *testing.T) {
+	b := newBed(t, func(o *history.Options) { o.TailInterval = time.Hour })
+	d := b.device()
+	d.mustSend(ops(dogSchema), ops(`[{"op":"AddTable","class":"Cat","pk":{"field":"_id","type":"int","nullable":false}}]`))
+	if err := b.file.HoldErased(b.ctx, "Dog", "a test"); err != nil {
+		t.Fatal(err)
+	}
+	sent := d.queue(&history.Upload{Entries: []history.UploadEntry{{ClientVersion: 4, Changeset: ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`)}}})
+	b.wait("the committer has put the upload off", func() bool { return b.file.Queued() == 1 && b.file.IsIdle() })
+	n := b.node()
+	if _, err := n.file.Release(b.ctx, n.file.Holds()["Dog"]); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.file.HoldErased(b.ctx, "Cat", "a test"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-sent:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the upload still waits for a class that is released")
 	}
 }
