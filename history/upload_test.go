@@ -454,3 +454,38 @@ func TestDefectivePairIsRefreshed(t *testing.T) {
 		t.Errorf("defects counted: %q", kinds)
 	}
 }
+
+// What only one device got wrong is answered to it alone, and others' uploads in the
+// same batch go through.
+func TestRefusedAlone(t *testing.T) {
+	for name, bad := range map[string]struct {
+		cs   string
+		code int
+	}{
+		"object of an embedded class": {`[{"op":"CreateObject","class":"Part","pk":1}]`, 212},
+		"object of no class":          {`[{"op":"CreateObject","class":"None","pk":1}]`, 212},
+		"key of another type":         {`[{"op":"CreateObject","class":"All","pk":"a"}]`, 212},
+		"key that no class has":       {`[{"op":"CreateObject","class":"All","pk":{"$gkey":[1,2]}}]`, 212},
+		"impossible collection":       {`[{"op":"AddTable","class":".x","pk":{"field":"_id","type":"int","nullable":false}}]`, 225},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			good, d := b.device(), b.device()
+			good.mustSend(ops(allSchema))
+			release := b.block()
+			first := good.queue(&history.Upload{Entries: []history.UploadEntry{{ClientVersion: 3, Changeset: ops(`[{"op":"CreateObject","class":"All","pk":1}]`)}}})
+			b.wait("the commit begins", func() bool { return b.file.Queued() == 0 })
+			refused := d.queue(&history.Upload{Entries: []history.UploadEntry{{ClientVersion: 2, Changeset: ops("%s", bad.cs)}}})
+			second := good.queue(&history.Upload{Entries: []history.UploadEntry{{ClientVersion: 4, Changeset: ops(`[{"op":"CreateObject","class":"All","pk":2}]`)}}})
+			release()
+			if err := <-refused; rejection(err) != bad.code {
+				t.Errorf("answered %v, want a rejection with %d", err, bad.code)
+			}
+			for _, answer := range []<-chan error{first, second} {
+				if err := <-answer; err != nil {
+					t.Errorf("another device: %v", err)
+				}
+			}
+		})
+	}
+}

@@ -127,7 +127,7 @@ func badClassName(name string, kind changeset.TableKind) string {
 		return fmt.Sprintf("the name is longer than %d bytes", changeset.MaxClassName)
 	case !utf8.ValidString(name) || strings.Contains(name, "\x00"):
 		return "the name is not text"
-	case kind != changeset.Embedded && (strings.Contains(name, "$") || strings.HasPrefix(name, "system.")):
+	case kind != changeset.Embedded && (strings.Contains(name, "$") || strings.HasPrefix(name, "system.") || name[0] == '.'):
 		return "MongoDB can't have a collection of this name"
 	}
 	return ""
