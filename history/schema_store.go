@@ -161,6 +161,7 @@ func (f *File) configured(s *schema.Schema, have queryable) (merged *schema.Sche
 			}
 		}
 	}
+	addDefaults(merged, want)
 	q = f.globalQueryable(merged, have)
 	return merged, q, changed || !maps.EqualFunc(q, have, slices.Equal), nil
 }

@@ -16,6 +16,7 @@ import (
 
 // learnFrom takes up the schema instructions of an upload.
 func (w *work) learnFrom(j *job) error {
+	var next *schema.Schema // a copy of w.schema, which others may hold
 	for i := range j.upload.Entries {
 		cs := j.upload.Entries[i].Changeset
 		for k := range cs {
@@ -23,9 +24,8 @@ func (w *work) learnFrom(j *job) error {
 			if !in.Op.IsSchema() {
 				continue
 			}
-			next := w.schema
-			if !w.schemaChanged {
-				next = next.Clone()
+			if next == nil {
+				next = w.schema.Clone()
 			}
 			changed, err := next.Apply(in)
 			if err != nil {
