@@ -33,6 +33,7 @@ type File struct {
 	zeroSalt  uint64 // of version 0
 	schema    *schema.Schema
 	queryable queryable
+	schemas   int // how often they were taken up
 	cache     entryCache
 	changed   chan struct{}
 	clients   map[uint64]*Client

@@ -49,21 +49,46 @@ func encodeSchema(file string, s *schema.Schema, q queryable) schemaDoc {
 	return d
 }
 
-// loadSchema reads the schema and the queryable fields as of the newest commit.
+// loadSchema takes up the schema and the queryable fields as of the newest commit.
+// Those who read entries do that beside the committer. Whoever has read them before
+// another took up some reads them again: they may be older, and the next commit would
+// store them so.
 func (f *File) loadSchema(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		before := f.schemas
+		f.mu.Unlock()
+		s, q, err := f.readSchema(ctx)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		newest := f.schemas == before
+		if newest {
+			f.takeSchema(s, q)
+		}
+		f.mu.Unlock()
+		if newest {
+			return nil
+		}
+	}
+}
+
+// readSchema reads the schema and the queryable fields as of the newest commit.
+func (f *File) readSchema(ctx context.Context) (*schema.Schema, queryable, error) {
 	var d schemaDoc
 	err := f.store.schemas.FindOne(ctx, bson.D{{Key: "_id", Value: f.name}}).Decode(&d)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
-		return fmt.Errorf("read schema: %w", err)
+		return nil, nil, fmt.Errorf("read schema: %w", err)
 	}
 	s := &schema.Schema{Classes: map[string]*schema.Class{}}
 	cs, err := changeset.Decode(d.Classes)
 	if err != nil {
-		return fmt.Errorf("read schema: %w", err)
+		return nil, nil, fmt.Errorf("read schema: %w", err)
 	}
 	for i := range cs {
 		if _, err := s.Apply(&cs[i]); err != nil {
-			return fmt.Errorf("read schema: %w", err)
+			return nil, nil, fmt.Errorf("read schema: %w", err)
 		}
 	}
 	for _, cd := range d.Details {
@@ -83,14 +108,20 @@ func (f *File) loadSchema(ctx context.Context) error {
 	for class, fields := range d.Queryable {
 		q[class] = fields
 	}
-	f.setSchema(s, q)
-	return nil
+	return s, q, nil
 }
 
+// setSchema takes up what a commit has stored.
 func (f *File) setSchema(s *schema.Schema, q queryable) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.takeSchema(s, q)
+}
+
+// takeSchema is for who holds mu.
+func (f *File) takeSchema(s *schema.Schema, q queryable) {
 	f.schema, f.queryable = s, q
-	f.mu.Unlock()
+	f.schemas++
 	f.noteBehind()
 }
 

@@ -1,12 +1,22 @@
 package history_test
 
 import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
+	"github.com/isthmus-sync/isthmus/internal/mongotest"
 	"github.com/isthmus-sync/isthmus/schema"
 )
 
@@ -66,5 +76,54 @@ func TestConfiguredDefaults(t *testing.T) {
 	}
 	if o.Fields["lives"] != seven {
 		t.Errorf("it has %v lives, want the default", o.Fields["lives"])
+	}
+}
+
+// Whoever reads entries may take up a schema that is older than what the node has
+// learned meanwhile; the node keeps that.
+func TestSchemaReadBesideTheTail(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	var armed atomic.Bool
+	var reads sync.Map // of the schema, by request
+	read, release := make(chan bool), make(chan bool)
+	client, err := mongo.Connect(options.Client().ApplyURI(mongotest.URI(t)).SetMonitor(&event.CommandMonitor{
+		Started: func(_ context.Context, e *event.CommandStartedEvent) {
+			if name, _ := e.Command.Lookup("find").StringValueOK(); name == "schema" {
+				reads.Store(e.RequestID, true)
+			}
+		},
+		Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
+			if _, ok := reads.LoadAndDelete(e.RequestID); ok && armed.CompareAndSwap(true, false) {
+				read <- true
+				<-release
+			}
+		},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	n := b.node(func(o *history.Options) { o.Client, o.TailInterval = client, time.Hour })
+	cat := `{"op":"AddTable","class":"Cat","pk":{"field":"_id","type":"int","nullable":false}}`
+	d.mustSend(ops(`[%s,{"op":"CreateObject","class":"Cat","pk":1}]`, cat))
+	armed.Store(true)
+	looked := make(chan error, 1)
+	go func() {
+		_, err := n.file.Entries(b.ctx, 0, 100)
+		looked <- err
+	}()
+	<-read
+	d.mustSend(ops(`[%s]`, strings.Replace(cat, "Cat", "Bird", 1)))
+	if err := n.file.Refresh(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	release <- true
+	if err := <-looked; err != nil {
+		t.Fatal(err)
+	}
+	if names := n.file.Schema().ClassNames(); !slices.Equal(names, []string{"Bird", "Cat", "Dog"}) {
+		t.Errorf("classes %v", names)
 	}
 }
