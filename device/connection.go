@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -24,6 +25,33 @@ var transport = &http.Transport{
 	DisableKeepAlives: true,
 	ReadBufferSize:    1 << 10,
 	WriteBufferSize:   1 << 10,
+}
+
+// socketTransport is transport for WebSockets.
+type socketTransport struct{}
+
+func (socketTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if socket, ok := resp.Body.(io.ReadWriteCloser); ok {
+		resp.Body = socketBody{socket}
+	}
+	return resp, nil
+}
+
+// socketBody is the socket below a WebSocket. Its end is no io.EOF: that, the
+// library takes behind a frame's head, between two frames, or wherever it had
+// asked for no more, for the end of the message.
+type socketBody struct{ io.ReadWriteCloser }
+
+func (b socketBody) Read(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // connection is one WebSocket connection to the server, again and again as long
@@ -240,11 +268,6 @@ func (c *connection) connect() loss {
 		if kind != websocket.MessageBinary {
 			continue // as the shipped clients: texts are dropped without a word
 		}
-		if len(data) == 0 {
-			// So it looks when the connection has ended behind the head of a frame: the
-			// next read says why. No message of the protocol is empty.
-			continue
-		}
 		if l := c.receive(data); l != nil {
 			return *l
 		}
@@ -284,7 +307,7 @@ func (c *connection) dial(ctx context.Context) (*websocket.Conn, protocol.Codec,
 	dialCtx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	socket, resp, err := websocket.Dial(dialCtx, c.user.app.syncURL()+"?baas_at="+c.user.AccessToken(), &websocket.DialOptions{
-		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: keepRedirects},
+		HTTPClient:   &http.Client{Transport: socketTransport{}, CheckRedirect: keepRedirects},
 		HTTPHeader:   http.Header{"User-Agent": {userAgent}},
 		Subprotocols: protocol.Offer(codec.Flexible)[protocol.MaxVersion-codec.Version:],
 	})

@@ -262,6 +262,38 @@ func TestConnectionErrors(t *testing.T) {
 	}
 }
 
+// TestCutMessage: of a message that the connection ends in, nothing is heeded,
+// and the server is not blamed for it.
+func TestCutMessage(t *testing.T) {
+	const binary, last, sixteenBits = 2, 0x80, 126
+	nonsense := strings.Repeat("x", 600)
+	head := string([]byte{last | binary, sixteenBits, 600 >> 8, 600 & 0xff})
+	for name, sent := range map[string]string{
+		"behind the head of a frame": head,
+		"inside a frame":             head + nonsense[:512], // as much as is read at first
+		"between two frames":         string([]byte{binary, 9}) + nonsense[:9],
+	} {
+		t.Run(name, func(t *testing.T) {
+			sc := ready(t, Options{})
+			if _, err := sc.socket.below.Write([]byte(sent)); err != nil {
+				t.Fatal(err)
+			}
+			if err := sc.socket.below.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			sc.socket.ended()
+			if err := sc.realm.Failure(); err != nil {
+				t.Fatalf("the failure is %v", err)
+			}
+			sc.connect()
+			sc.socket.expect(rebind)
+			if errs := sc.realm.Errors(); len(errs) != 0 {
+				t.Errorf("the app is told of %v", errs)
+			}
+		})
+	}
+}
+
 // TestPing answers one PING and leaves the next unanswered.
 func TestPing(t *testing.T) {
 	sc := newScene(t, Options{PingInterval: 20 * time.Millisecond, PongTimeout: 50 * time.Millisecond}, Config{})

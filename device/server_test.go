@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,15 +44,21 @@ type answer struct {
 type fakeSocket struct {
 	t        *testing.T
 	conn     *websocket.Conn
+	below    *net.TCPConn // conn's
 	codec    protocol.Codec
 	received chan []byte // closed at the end
 	done     chan struct{}
 }
 
+// belowKey is where a request's context has its connection.
+type belowKey struct{}
+
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
 	s := &fakeServer{t: t, answers: map[string][]func() answer{}, sockets: map[string]meeting{}}
-	s.http = httptest.NewServer(s)
+	s.http = httptest.NewUnstartedServer(s)
+	s.http.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, belowKey{}, c) }
+	s.http.Start()
 	t.Cleanup(func() {
 		s.http.CloseClientConnections()
 		s.http.Close()
@@ -200,7 +207,7 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(-1)
-	fs := &fakeSocket{t: s.t, conn: conn, codec: codec, received: make(chan []byte, 4096), done: make(chan struct{})}
+	fs := &fakeSocket{t: s.t, conn: conn, below: r.Context().Value(belowKey{}).(*net.TCPConn), codec: codec, received: make(chan []byte, 4096), done: make(chan struct{})}
 	s.open.Add(1)
 	defer s.open.Done()
 	s.of(user).accepted <- fs

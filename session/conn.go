@@ -71,7 +71,7 @@ func (c *conn) serve() {
 
 // isHangUp reports whether the client has hung up, which is how connections end.
 func isHangUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 func (c *conn) readAll() error {

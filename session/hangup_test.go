@@ -4,8 +4,15 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/isthmus-sync/isthmus/protocol"
 )
 
 // leaving is an Authenticator whose clients go while it works.
@@ -32,5 +39,52 @@ func TestHangUpBeforeTheTokenIsChecked(t *testing.T) {
 	s.ServeHTTP(httptest.NewRecorder(), r)
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", &log)
+	}
+}
+
+// A client that loses its network inside a message has sent none of it: neither
+// what is there of it is taken for a message, nor is the client blamed for it.
+func TestCutMessageIsNone(t *testing.T) {
+	const (
+		binary, last = 2, 0x80 // of a frame's first byte
+		masked       = 0x80    // of its second
+		key          = "\x00\x00\x00\x00"
+	)
+	mark := "mark 1 1\n"
+	for name, sent := range map[string]string{
+		"behind the head of a frame": string([]byte{last | binary, masked | 9}) + key,
+		"inside a frame":             string([]byte{last | binary, masked | 9}) + key + mark[:8], // as much as is read at first
+		"between two frames":         string([]byte{binary, masked | 9}) + key + mark,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			var socket *net.TCPConn
+			transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				if err == nil {
+					socket = c.(*net.TCPConn)
+				}
+				return c, err
+			}}
+			defer transport.CloseIdleConnections()
+			w, err := r.tryDialBy(&http.Client{Transport: transport}, "user:ann", protocol.Offer(true)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect[*protocol.LogMessage](w)
+			if _, err := socket.Write([]byte(sent)); err != nil {
+				t.Fatal(err)
+			}
+			if err := socket.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.expectEnd(); websocket.CloseStatus(err) != -1 {
+				t.Errorf("got %v", err)
+			}
+			eventually(t, "the connection to end", func() bool { return r.server.Stats() == Stats{} })
+			if log := r.logs.String(); !strings.Contains(log, "msg=disconnected") || strings.Contains(log, "error") || strings.Contains(log, "refused") {
+				t.Errorf("got the log\n%s", log)
+			}
+		})
 	}
 }

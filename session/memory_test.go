@@ -78,10 +78,10 @@ func TestMemoryIsReleased(t *testing.T) {
 	q.expectError(protocol.BadChangeset)
 	q.upload(newDog(2, 1, "Fido")) // for a session that has failed
 	conn := r.theConn()
-	waitFor(t, "an upload is held", func() bool { return conn.memory.bytes() > 0 })
+	eventually(t, "an upload is held", func() bool { return conn.memory.bytes() > 0 })
 	close(gate)
 	p.awaitUpload(first)
-	waitFor(t, "nothing is held", func() bool { return conn.memory.bytes() == 0 })
+	eventually(t, "nothing is held", func() bool { return conn.memory.bytes() == 0 })
 }
 
 func (m *memory) bytes() int {

@@ -5,11 +5,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/isthmus-sync/isthmus/protocol"
 )
@@ -29,15 +26,10 @@ func TestSmallMessagesAreAcknowledgedAtOnce(t *testing.T) {
 		return c, err
 	}}
 	defer transport.CloseIdleConnections()
-	url := "ws" + strings.TrimPrefix(r.http.URL, "http") + "/api/client/v2.0/app/test-app/realm-sync?baas_at=user:ann"
-	ws, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{
-		Subprotocols: protocol.Offer(true), HTTPClient: &http.Client{Transport: transport},
-	})
+	w, err := r.tryDialBy(&http.Client{Transport: transport}, "user:ann", protocol.Offer(true)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow()
-	w := &wire{t: t, ws: ws, codec: protocol.Codec{Version: protocol.MaxVersion, Flexible: true}}
 	expect[*protocol.LogMessage](w)
 	p := w.open(1)
 	var took []time.Duration

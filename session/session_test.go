@@ -475,7 +475,7 @@ func TestPresenceBoard(t *testing.T) {
 	expect[*protocol.Pong](w)
 	w.send(&protocol.Unbind{Session: 1})
 	expect[*protocol.Unbound](w)
-	waitFor(t, "the session to leave the board", func() bool {
+	eventually(t, "the session to leave the board", func() bool {
 		n, err := board.Count(context.Background())
 		return err == nil && n == 0
 	})

@@ -2,6 +2,8 @@ package session
 
 import (
 	"bufio"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"syscall"
@@ -27,6 +29,11 @@ func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if n > 0 && s.raw != nil {
 		acknowledge(s.raw)
+	}
+	if errors.Is(err, io.EOF) {
+		// The library takes io.EOF behind a frame's head, between two frames, or
+		// wherever it had asked for no more, for the end of the message.
+		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }

@@ -826,7 +826,7 @@ func TestTrap37RestartIsAnnounced(t *testing.T) {
 	r.file.gate = gate
 	r.file.mu.Unlock()
 	p.upload(newDog(1, 1, "Rex"))
-	waitFor(t, "the upload to be under way", func() bool {
+	eventually(t, "the upload to be under way", func() bool {
 		r.file.mu.Lock()
 		defer r.file.mu.Unlock()
 		return len(r.file.judged) == 1
@@ -867,7 +867,7 @@ func TestTrap40HangingUpIsNoError(t *testing.T) {
 	w := r.dial("ann")
 	w.open(1)
 	_ = w.ws.CloseNow()
-	waitFor(t, "the connection to end", func() bool { return r.server.Stats() == Stats{} })
+	eventually(t, "the connection to end", func() bool { return r.server.Stats() == Stats{} })
 	if log := r.logs.String(); strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
 		t.Errorf("got the log\n%s", log)
 	}
@@ -884,14 +884,4 @@ func TestTrap41PartitionIsAValue(t *testing.T) {
 	// The connection and its other sessions go on.
 	w.send(&protocol.Bind{Session: 2, Partition: `"foo"`, NeedIdent: true})
 	expect[*protocol.ServerIdent](w)
-}
-
-// waitFor waits until a condition holds.
-func waitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }

@@ -111,10 +111,14 @@ type wire struct {
 }
 
 func (r *rig) tryDial(token string, offered ...string) (*wire, error) {
+	return r.tryDialBy(http.DefaultClient, token, offered...)
+}
+
+func (r *rig) tryDialBy(client *http.Client, token string, offered ...string) (*wire, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	url := "ws" + strings.TrimPrefix(r.http.URL, "http") + "/api/client/v2.0/app/test-app/realm-sync?baas_at=" + token
-	ws, reply, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: offered})
+	ws, reply, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, Subprotocols: offered})
 	if err != nil {
 		return &wire{t: r.t, reply: reply}, err
 	}
