@@ -143,9 +143,7 @@ func TestSlowClientDoesNotHoldTheSnapshot(t *testing.T) {
 		return nil
 	}
 	r.file.mu.Unlock()
-	p.query++
-	p.mark++
-	p.send(&protocol.Query{Session: 1, Version: p.query, Body: `{"Dog":"TRUEPREDICATE"}`}, &protocol.Mark{Session: 1, Request: p.mark})
+	p.ask(`{"Dog":"TRUEPREDICATE"}`)
 	select {
 	case <-read:
 	case <-time.After(patience):

@@ -88,3 +88,14 @@ func TestCutMessageIsNone(t *testing.T) {
 		})
 	}
 }
+
+func TestTrap40HangingUpIsNoError(t *testing.T) {
+	r := newRig(t)
+	w := r.dial("ann")
+	w.open(1)
+	_ = w.ws.CloseNow()
+	eventually(t, "the connection to end", func() bool { return r.server.Stats() == Stats{} })
+	if log := r.logs.String(); strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
+		t.Errorf("got the log\n%s", log)
+	}
+}

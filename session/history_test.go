@@ -205,8 +205,7 @@ func TestHistoryChecksIdent(t *testing.T) {
 	n := newNode(t)
 	p := n.dial("ann").open(1)
 	p.awaitUpload(p.upload(dogs()))
-	p.send(&protocol.Unbind{Session: 1})
-	expect[*protocol.Unbound](p.wire)
+	p.unbind()
 	good := protocol.ClientIdent{File: p.ident.File, Salt: p.ident.Salt, DownloadServer: p.at.DownloadServer, DownloadClient: p.at.DownloadClient,
 		LatestServer: p.at.LatestServer, LatestSalt: p.at.LatestSalt, Query: "{}"}
 	for _, tt := range []struct {

@@ -185,8 +185,7 @@ func TestSessionsInQuickSuccession(t *testing.T) {
 	r := newRig(t)
 	r.file.commit(dogs())
 	p := r.dial("ann").open(1)
-	p.send(&protocol.Unbind{Session: 1})
-	expect[*protocol.Unbound](p.wire)
+	p.unbind()
 	second := make(chan struct{}, 1)
 	var attached atomic.Int32
 	client := func() *fakeClient {
@@ -299,9 +298,7 @@ func TestUploadsAreJudgedByTheQueryBeforeThem(t *testing.T) {
 	p := r.dial("ann").open(1)
 	p.subscribe(`{"Dog":"(age == 1)"}`)
 	p.upload(setAgeOfNew(1, 1))
-	p.query++
-	p.mark++
-	p.send(&protocol.Query{Session: 1, Version: p.query, Body: `{"Dog":"(age == 2)"}`}, &protocol.Mark{Session: 1, Request: p.mark})
+	p.ask(`{"Dog":"(age == 2)"}`)
 	p.untilMark()
 	p.awaitUpload(p.upload(setAgeOfNew(2, 2)))
 	r.file.mu.Lock()

@@ -6,6 +6,27 @@ import (
 	"github.com/isthmus-sync/isthmus/protocol"
 )
 
+// startingOver makes a client that could not integrate the creation of dog 3, and has
+// bound its session again.
+func startingOver(t *testing.T, subscribed string) *phone {
+	t.Helper()
+	r := newRig(t)
+	r.file.commit(dogs())
+	p := r.dial("ann").open(1)
+	p.subscribe(subscribed)
+	before := p.at
+	r.file.commit(newDog(3, 3, "Rex"))
+	expect[*protocol.Download](p.wire)
+	p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset, Message: "could not"})
+	if e := p.expectError(protocol.SessionClosed); !e.TryAgain {
+		t.Errorf("got %+v", e)
+	}
+	p.send(&protocol.Unbind{Session: 1})
+	p.at = before
+	p.reopen(p.wire, 1)
+	return p
+}
+
 // A client that could not integrate a download begins anew: it is sent nothing
 // until what it has itself is uploaded, even if it asks first. Should it fail
 // again, it has to reset.
@@ -13,21 +34,7 @@ func TestStartsOver(t *testing.T) {
 	for _, asks := range []bool{false, true} {
 		name := map[bool]string{false: "uploads at once", true: "asks first"}[asks]
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.file.commit(dogs())
-			w := r.dial("ann")
-			p := w.open(1)
-			p.subscribe(`{"Dog":"(TRUEPREDICATE)"}`)
-			before := p.at
-			r.file.commit(newDog(3, 3, "Rex"))
-			expect[*protocol.Download](w) // what it cannot integrate
-			p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset, Message: "could not"})
-			if e := p.expectError(protocol.SessionClosed); !e.TryAgain {
-				t.Errorf("got %+v", e)
-			}
-			p.send(&protocol.Unbind{Session: 1})
-			p.at = before
-			p.reopen(w, 1)
+			p := startingOver(t, `{"Dog":"(TRUEPREDICATE)"}`)
 			if asks {
 				if got := seen(t, p.awaitMark()); len(got) != 0 {
 					t.Errorf("before its upload the client gets %v", got)
@@ -47,25 +54,11 @@ func TestStartsOver(t *testing.T) {
 // wrote first. The MARK that follows the set is about its bootstrap: answered
 // before that, the set would never be complete.
 func TestStartsOverWithANewSubscriptionSet(t *testing.T) {
-	r := newRig(t)
-	r.file.commit(dogs())
-	w := r.dial("ann")
-	p := w.open(1)
-	p.subscribe(`{"Dog":"(age < 9)"}`)
-	before := p.at
-	r.file.commit(newDog(3, 3, "Rex"))
-	expect[*protocol.Download](w) // what it cannot integrate
-	p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset, Message: "could not"})
-	p.expectError(protocol.SessionClosed)
-	p.send(&protocol.Unbind{Session: 1})
-	p.at = before
-	p.reopen(w, 1)
+	p := startingOver(t, `{"Dog":"(age < 9)"}`)
 	if got := seen(t, p.awaitMark()); len(got) != 0 {
 		t.Errorf("before its upload the client gets %v", got)
 	}
-	p.query++
-	p.mark++
-	p.send(&protocol.Query{Session: 1, Version: p.query, Body: `{"Dog":"(TRUEPREDICATE)"}`}, &protocol.Mark{Session: 1, Request: p.mark})
+	p.ask(`{"Dog":"(TRUEPREDICATE)"}`)
 	p.upload(newDog(4, 4, "Lad"))
 	downloads := p.untilMark()
 	if len(downloads) == 0 {

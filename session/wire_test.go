@@ -20,6 +20,9 @@ import (
 	"github.com/isthmus-sync/isthmus/protocol"
 )
 
+// Tests that are named TestTrap are of the traps of the wire protocol that a server
+// can fall into, by number.
+
 // patience is how long a test waits for what should come at once.
 const patience = 20 * time.Second
 
@@ -386,13 +389,27 @@ func (p *phone) untilMark() []*protocol.Download {
 	}
 }
 
+// ask sends a QUERY and its MARK.
+func (p *phone) ask(body string) {
+	p.t.Helper()
+	p.query++
+	p.mark++
+	p.body = body
+	p.send(&protocol.Query{Session: p.session, Version: p.query, Body: body}, &protocol.Mark{Session: p.session, Request: p.mark})
+}
+
 // subscribe sends a QUERY and its MARK and reads up to its answer.
 func (p *phone) subscribe(body string) []*protocol.Download {
 	p.t.Helper()
-	p.query++
-	p.body = body
-	p.send(&protocol.Query{Session: p.session, Version: p.query, Body: body})
-	return p.awaitMark()
+	p.ask(body)
+	return p.untilMark()
+}
+
+// unbind ends the session.
+func (p *phone) unbind() {
+	p.t.Helper()
+	p.send(&protocol.Unbind{Session: p.session})
+	expect[*protocol.Unbound](p.wire)
 }
 
 // upload sends an UPLOAD of changesets, each in a client version of its own,
