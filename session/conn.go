@@ -38,8 +38,11 @@ type conn struct {
 	out     []byte // the message being written
 	failed  bool   // an error of the connection was sent: nothing may follow
 
+	number uint64 // counts the server's connections
+
 	mu      sync.Mutex
 	byIdent map[int64]*session
+	running int                    // sessions that have not ended, of one ident or several
 	byFile  map[boundFile]*session // the last whose IDENT was read
 	highest int64                  // highest session ident bound
 }
@@ -240,13 +243,14 @@ func (c *conn) bind(m *protocol.Bind) error {
 	if before != nil && !before.unbinding || before == nil && m.Session <= c.highest {
 		return &connectionError{protocol.ReuseOfSessionIdent, fmt.Sprintf("session %d is bound already", m.Session)}
 	}
-	if before == nil && len(c.byIdent) >= maxSessions {
+	if before == nil && len(c.byIdent) >= maxSessions || c.running >= maxSessions {
 		return &connectionError{protocol.OtherError, fmt.Sprintf("more than %d sessions on one connection", maxSessions)}
 	}
 	s := newSession(c, m, before)
 	c.byIdent[m.Session] = s
 	c.highest = max(c.highest, m.Session)
 	c.bound = true
+	c.running++
 	c.sessions.Go(s.run)
 	return nil
 }
@@ -278,10 +282,11 @@ func (c *conn) identified(s *session, file boundFile) (other *session) {
 	return other
 }
 
-// ended forgets of which client file an ended session was the last.
+// ended forgets a session that has ended, but for its ident.
 func (c *conn) ended(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.running--
 	maps.DeleteFunc(c.byFile, func(_ boundFile, last *session) bool { return last == s })
 }
 

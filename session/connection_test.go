@@ -200,3 +200,50 @@ func TestTrap39TokenIsNotLogged(t *testing.T) {
 		t.Errorf("the log holds a token:\n%s", log)
 	}
 }
+
+// A session waits for the one that had its ident before. A client can have only so
+// many wait, on one ident as on several.
+func TestSessionsOfAConnectionAreBounded(t *testing.T) {
+	for name, more := range map[string]func(i int64) []protocol.Message{
+		"on one ident": func(int64) []protocol.Message {
+			return []protocol.Message{&protocol.Unbind{Session: 1}, &protocol.Bind{Session: 1}}
+		},
+		"on an ident each": func(i int64) []protocol.Message {
+			return []protocol.Message{&protocol.Bind{Session: 2 + i}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.file.commit(dogs())
+			p := r.dial("ann").open(1)
+			gate := make(chan struct{})
+			defer close(gate)
+			r.file.mu.Lock()
+			r.file.gate = gate
+			r.file.mu.Unlock()
+			p.upload(newDog(1, 1, "Rex")) // UNBIND waits for it
+			go func() {
+				for i := range int64(maxSessions) {
+					for _, m := range more(i) {
+						data, err := p.codec.Append(nil, m)
+						if err != nil || p.ws.Write(context.Background(), websocket.MessageBinary, data) != nil {
+							return
+						}
+					}
+				}
+			}()
+			for {
+				m, err := p.read()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e, ok := m.(*protocol.JSONError); ok {
+					if e.Code != protocol.OtherError || !strings.Contains(e.Message, "sessions on one connection") {
+						t.Errorf("got %+v", e)
+					}
+					return
+				}
+			}
+		})
+	}
+}

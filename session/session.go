@@ -326,7 +326,7 @@ func (s *session) drop() {
 // before, they would not be taken.
 func (s *session) release() {
 	s.drop()
-	s.conn.ended(s)
+	defer s.conn.ended(s)
 	if s.client == nil {
 		return
 	}
