@@ -38,7 +38,7 @@ type conn struct {
 	out     []byte // the message being written
 	failed  bool   // an error of the connection was sent: nothing may follow
 
-	number uint64 // counts the server's connections
+	number uint64 // later connections have higher ones; under server.mu
 
 	mu      sync.Mutex
 	byIdent map[int64]*session

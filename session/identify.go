@@ -45,6 +45,12 @@ func (s *session) takeIdent(m *protocol.ClientIdent, other *session) error {
 	if err := s.awaitOther(other); err != nil {
 		return err
 	}
+	if s.conn.server.hasNewer(s.key, s.conn) {
+		// What the client sent before it lost its network may be read after it has
+		// come back.
+		s.log.Info("client file is served over a newer connection; hanging up this one")
+		return errGone
+	}
 	client, err := s.file.Attach(s.ctx, s.conn.user, history.Cursors{
 		Ident:          history.Ident{Ident: uint64(m.File), Salt: uint64(m.Salt)},
 		Download:       uint64(m.DownloadServer),

@@ -122,6 +122,7 @@ type Server struct {
 	mu         sync.Mutex
 	closing    bool
 	conns      map[*conn]struct{}
+	accepted   uint64 // connections
 	attached   map[clientFile]*session
 	watched    map[string]bool
 	served     sync.WaitGroup // connections
@@ -247,6 +248,8 @@ func (s *Server) add(c *conn) bool {
 		return false
 	}
 	s.conns[c] = struct{}{}
+	s.accepted++
+	c.number = s.accepted
 	s.served.Add(1)
 	return true
 }
@@ -266,6 +269,15 @@ func (s *Server) attach(key clientFile, by *session) (before *session) {
 	before = s.attached[key]
 	s.attached[key] = by
 	return before
+}
+
+// hasNewer reports whether a client file is served over a connection that is newer
+// than the one given.
+func (s *Server) hasNewer(key clientFile, than *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	other := s.attached[key]
+	return other != nil && other.conn.number > than.number
 }
 
 func (s *Server) detach(key clientFile, by *session) {

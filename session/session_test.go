@@ -158,6 +158,19 @@ func TestOneFileOverTwoConnections(t *testing.T) {
 	}
 }
 
+// An IDENT that a client sent before it lost its network may be read after the one
+// that it sent when it was back.
+func TestIdentOfAnOldConnectionComesLate(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	old := r.dial("ann")
+	p := r.dial("ann").open(1)
+	zombie := *p
+	zombie.reopen(old, 1)
+	old.expectEnd()
+	p.awaitUpload(p.upload(newDog(1, 1, "Rex")))
+}
+
 func TestGuessedSaltDisturbsNobody(t *testing.T) {
 	r := newRig(t)
 	r.file.commit(dogs())
