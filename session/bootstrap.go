@@ -120,6 +120,7 @@ type bootstrap struct {
 	size         int                 // about how many bytes they are
 	held         *protocol.Download  // a full message; which is the last is known later
 	spool        spool               // of messages before it that wait until all is read
+	unspoolable  bool                // nothing can be kept in files here
 	entries      []protocol.DownloadEntry
 	bytes        int // of entries
 
@@ -275,24 +276,34 @@ func (b *bootstrap) sendHeld(state protocol.BatchState) error {
 		return b.session.sendDownload(m)
 	}
 	s := b.session
-	if b.spool.isEmpty() && time.Since(b.started) < s.conn.server.opts.SpoolAfter {
+	if b.unspoolable || b.spool.isEmpty() && time.Since(b.started) < s.conn.server.opts.SpoolAfter {
 		return s.send(m)
 	}
 	data, err := s.conn.codec.Append(nil, m)
 	if err != nil {
 		return err
 	}
-	return b.spool.add(data)
+	if err := b.spool.add(data); err != nil {
+		s.log.Warn("the rest of the bootstrap is read at the client's pace", "error", err)
+		b.unspoolable = true
+		if err := b.sendSpooled(); err != nil {
+			return err
+		}
+		return s.conn.sendEncoded(data)
+	}
+	return nil
 }
 
 // sendSpooled sends what was kept back, at the client's pace.
 func (b *bootstrap) sendSpooled() error {
-	return b.spool.each(func(data []byte) error {
+	err := b.spool.each(func(data []byte) error {
 		if err := b.session.conn.sendEncoded(data); err != nil {
 			return err
 		}
 		return b.takeMessages()
 	})
+	b.spool.close()
+	return err
 }
 
 // number draws the bootstrap's own version, which is stored with what it

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -124,16 +125,46 @@ func TestBootstrapEstimates(t *testing.T) {
 	}
 }
 
-// A bootstrap that takes long is read to its end while the client takes nothing of
-// it, and reaches the client whole and in order all the same.
-func TestSlowClientDoesNotHoldTheSnapshot(t *testing.T) {
-	const objects = 64
+// bigBootstrap has a client subscribe to so many objects that each fills a message,
+// on a server that spools what comes after a millisecond.
+func bigBootstrap(t *testing.T, objects int) (*rig, *phone) {
+	t.Helper()
 	r := newRig(t, func(o *Options) { o.SpoolAfter = time.Millisecond })
 	r.file.commit(dogs())
 	for i := range objects {
 		r.file.commit(newDog(i, i, strings.Repeat("x", bootstrapMessage)))
 	}
-	p := r.dial("ann").open(1)
+	return r, r.dial("ann").open(1)
+}
+
+// takeWhole reads a bootstrap up to its mark, which is to be whole and in order.
+func (p *phone) takeWhole(objects int) {
+	p.t.Helper()
+	var estimates []float64
+	var keys []int64
+	for _, d := range p.untilMark() {
+		if d.Batch != protocol.SteadyState {
+			estimates = append(estimates, d.Estimate)
+		}
+		for _, in := range seen(p.t, []*protocol.Download{d}) {
+			if in.Op == changeset.OpCreateObject {
+				keys = append(keys, in.Key.Int)
+			}
+		}
+	}
+	if len(keys) != objects || !slices.IsSorted(keys) {
+		p.t.Errorf("objects %v were created", keys)
+	}
+	if len(estimates) != objects || !slices.IsSorted(estimates) {
+		p.t.Errorf("the messages have estimates %v", estimates)
+	}
+}
+
+// A bootstrap that takes long is read to its end while the client takes nothing of
+// it, and reaches the client whole and in order all the same.
+func TestSlowClientDoesNotHoldTheSnapshot(t *testing.T) {
+	const objects = 64
+	r, p := bigBootstrap(t, objects)
 	read := make(chan struct{})
 	r.file.mu.Lock()
 	r.file.scanned = func(ref changeset.ObjectRef) error {
@@ -149,23 +180,19 @@ func TestSlowClientDoesNotHoldTheSnapshot(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the snapshot is not read to its end")
 	}
-	var estimates []float64
-	var keys []int64
-	for _, d := range p.untilMark() {
-		if d.Batch != protocol.SteadyState {
-			estimates = append(estimates, d.Estimate)
-		}
-		for _, in := range seen(t, []*protocol.Download{d}) {
-			if in.Op == changeset.OpCreateObject {
-				keys = append(keys, in.Key.Int)
-			}
-		}
-	}
-	if len(keys) != objects || !slices.IsSorted(keys) {
-		t.Errorf("objects %v were created", keys)
-	}
-	if len(estimates) != objects || !slices.IsSorted(estimates) {
-		t.Errorf("the messages have estimates %v", estimates)
+	p.takeWhole(objects)
+}
+
+// Where nothing can be kept in files, as in a container that has no folder for
+// them, a bootstrap goes at the client's pace.
+func TestBootstrapWithoutTemporaryFiles(t *testing.T) {
+	const objects = 8
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+	r, p := bigBootstrap(t, objects)
+	p.ask(`{"Dog":"TRUEPREDICATE"}`)
+	p.takeWhole(objects)
+	if !strings.Contains(r.logs.String(), "at the client's pace") {
+		t.Error("the log does not say so")
 	}
 }
 

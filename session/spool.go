@@ -59,10 +59,11 @@ func (s *spool) each(fn func(data []byte) error) error {
 	return nil
 }
 
-// close removes the file.
+// close removes the file: the spool is empty then.
 func (s *spool) close() {
 	if s.file != nil {
 		_ = s.file.Close()
 		_ = os.Remove(s.file.Name())
 	}
+	*s = spool{}
 }
