@@ -105,6 +105,26 @@ func TestDiscardReset(t *testing.T) {
 	sc.playReset(4)
 }
 
+// TestResetDropsWaitingSubscriptions: who waits for them is told, and their
+// versions are not given again.
+func TestResetDropsWaitingSubscriptions(t *testing.T) {
+	sc := resettable(t)
+	dropped := sc.realm.Subscribe(map[string]string{"Dog": "age > 1"})
+	hear[*protocol.Query](sc.socket)
+	sc.socket.expect("mark 1 3\n")
+	sc.socket.send(jsonError(208, 1, "ClientReset", false, ""))
+	sc.socket.expect("unbind 1\n")
+	sc.playReset(2)
+	sc.connect()
+	hear[*protocol.Bind](sc.socket)
+	if state, err := sc.realm.SubscriptionState(dropped); state != Superseded || err != nil {
+		t.Errorf("the dropped set is %v, %v", state, err)
+	}
+	if next := sc.realm.Subscribe(map[string]string{"Dog": "age > 2"}); next <= dropped {
+		t.Errorf("version %d is given after %d", next, dropped)
+	}
+}
+
 // TestResetCycle: a reset that the server answers by another reset fails.
 func TestResetCycle(t *testing.T) {
 	sc := resettable(t)

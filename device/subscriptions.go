@@ -75,7 +75,8 @@ func (s *subscriptionSet) body() string {
 // subscriptions are the sets of a file that may still matter, by rising
 // version. Version 0 is there from the start and asks for nothing.
 type subscriptions struct {
-	sets []*subscriptionSet
+	sets   []*subscriptionSet
+	newest int64 // version given last; a client reset may have dropped that set
 }
 
 func newSubscriptions() subscriptions {
@@ -88,7 +89,8 @@ func (s *subscriptions) add(queries map[string]string, snapshot int64) *subscrip
 	for class, rql := range queries {
 		copied[class] = rql
 	}
-	set := &subscriptionSet{version: s.latest().version + 1, queries: copied, snapshot: snapshot}
+	s.newest++
+	set := &subscriptionSet{version: s.newest, queries: copied, snapshot: snapshot}
 	s.sets = append(s.sets, set)
 	return set
 }
@@ -109,7 +111,7 @@ func (s *subscriptions) set(version int64) *subscriptionSet {
 func (s *subscriptions) state(version int64) (SubscriptionState, error) {
 	set := s.set(version)
 	switch {
-	case set == nil && version < s.latest().version:
+	case set == nil && version <= s.newest:
 		return Superseded, nil
 	case set == nil:
 		return Pending, fmt.Errorf("no subscription set has the version %d", version)
