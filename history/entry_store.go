@@ -321,5 +321,9 @@ func (e *Entry) size() int {
 	for i := range e.Changeset {
 		n += 220 + len(e.Changeset[i].Value.Str) + 32*len(e.Changeset[i].Path)
 	}
-	return n + 200*len(e.Objects)
+	for i := range e.Objects {
+		t := &e.Objects[i]
+		n += 200 + t.Before.Size() + t.After.Size() + t.Whole.Size()
+	}
+	return n
 }

@@ -61,3 +61,25 @@ func heap() int {
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }
+
+// What a node remembers of the history is bounded, also where entries are about
+// large objects of which they change little.
+func TestEntriesOfLargeObjectsAreForgotten(t *testing.T) {
+	const size, changes, limit = 1 << 20, 24, 4 << 20
+	b := newBed(t, func(o *history.Options) { o.QueryableFields = []string{"age"} })
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	n := b.node(func(o *history.Options) { o.CacheBytes = limit })
+	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":1},{"op":"Update","class":"Dog","pk":1,"path":["name"],"value":%q}]`, strings.Repeat("x", size)))
+	for i := range changes {
+		d.mustSend(ops(`[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":%d}]`, i+1))
+	}
+	before := heap()
+	if err := n.file.Refresh(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if kept := heap() - before; kept > limit+4<<20 {
+		t.Errorf("%d bytes are kept of %d entries that hold %d", kept, changes, changes*size)
+	}
+	runtime.KeepAlive(n)
+}
