@@ -180,11 +180,17 @@ func (b *bed) wantDocument(coll string, id any, want string) {
 // entries returns the whole history.
 func (b *bed) entries() []*history.Entry {
 	b.t.Helper()
-	all, err := b.file.Entries(b.ctx, 0, 1_000_000)
-	if err != nil {
-		b.t.Fatal(err)
+	var all []*history.Entry
+	for after := uint64(0); ; after = all[len(all)-1].Version {
+		some, err := b.file.Entries(b.ctx, after, 1_000_000)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(some) == 0 {
+			return all
+		}
+		all = append(all, some...)
 	}
-	return all
 }
 
 // last returns the newest entry.

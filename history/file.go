@@ -278,8 +278,8 @@ func (f *File) tailLoop(ctx context.Context) {
 	}
 }
 
-// Entries returns at most limit entries after a history version, in order; none
-// when the version is the head.
+// Entries returns at most limit entries after a history version, in order; fewer than
+// there are where they are large, and none only when the version is the head.
 func (f *File) Entries(ctx context.Context, after uint64, limit int) ([]*Entry, error) {
 	f.mu.Lock()
 	entries, ok := f.cache.entries(after, limit)
@@ -322,8 +322,13 @@ func (f *File) findTouches(ctx context.Context, after uint64, objects map[change
 	return others, nil
 }
 
-// readHistory reads commits after a history version: at least limit entries, or
-// all there are. last and salt are those of the newest commit read.
+// maxRead is how much memory entries may take that are read at once, but for the last
+// commit of them, in bytes.
+const maxRead = 4 << 20
+
+// readHistory reads commits after a history version: at least limit entries, or all
+// there are, or as many as maxRead allows. last and salt are those of the newest commit
+// read.
 func (f *File) readHistory(ctx context.Context, after uint64, limit int) (entries []*Entry, last, salt uint64, err error) {
 	last = after
 	cur, err := f.store.history.Find(ctx, f.commitsFrom(after+1),
@@ -333,7 +338,8 @@ func (f *File) readHistory(ctx context.Context, after uint64, limit int) (entrie
 	}
 	defer cur.Close(ctx)
 	s := f.Schema()
-	for len(entries) < limit && cur.Next(ctx) {
+	size := 0
+	for len(entries) < limit && size < maxRead && cur.Next(ctx) {
 		var doc commitDoc
 		if err := bson.Unmarshal(cur.Current, &doc); err != nil {
 			return nil, 0, 0, fmt.Errorf("read history after %d: %w", last, err)
@@ -353,6 +359,7 @@ func (f *File) readHistory(ctx context.Context, after uint64, limit int) (entrie
 			}
 			if e.Version > after {
 				entries = append(entries, e)
+				size += e.size()
 			}
 		}
 		last, salt = uint64(doc.ID.Last), uint64(doc.Salt)

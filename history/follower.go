@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -65,16 +64,18 @@ func (fo *Follower) movedSince(ctx context.Context, d *Documents, head uint64) (
 	case head-fo.seen > maxMoved:
 		fo.startAt(head)
 	default:
-		entries, err := fo.file.Entries(ctx, fo.seen, math.MaxInt)
-		if err != nil {
-			return nil, false, err
-		}
-		if len(entries) == 0 || entries[0].Version != fo.seen+1 {
-			fo.startAt(head) // trimmed meanwhile
-			break
-		}
-		for _, e := range entries {
-			fo.see(e)
+		for fo.seen < head {
+			entries, err := fo.file.Entries(ctx, fo.seen, maxMoved)
+			if err != nil {
+				return nil, false, err
+			}
+			if len(entries) == 0 || entries[0].Version != fo.seen+1 {
+				fo.startAt(head) // trimmed meanwhile
+				break
+			}
+			for _, e := range entries {
+				fo.see(e)
+			}
 		}
 	}
 	if len(fo.others) > maxMovedObjects {

@@ -62,9 +62,9 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// What a node remembers of the history is bounded, also where entries are about
-// large objects of which they change little.
-func TestEntriesOfLargeObjectsAreForgotten(t *testing.T) {
+// What a node reads of the history at a time, and what it remembers of it, is bounded,
+// also where entries are about large objects of which they change little.
+func TestEntriesOfLargeObjects(t *testing.T) {
 	const size, changes, limit = 1 << 20, 24, 4 << 20
 	b := newBed(t, func(o *history.Options) { o.QueryableFields = []string{"age"} })
 	d := b.device()
@@ -82,4 +82,20 @@ func TestEntriesOfLargeObjectsAreForgotten(t *testing.T) {
 		t.Errorf("%d bytes are kept of %d entries that hold %d", kept, changes, changes*size)
 	}
 	runtime.KeepAlive(n)
+	all := n.entries()
+	if want := changes + 2; len(all) != want {
+		t.Errorf("%d entries, want %d", len(all), want)
+	}
+	for i, e := range all {
+		if e.Version != uint64(i+1) {
+			t.Fatalf("entry %d has version %d", i, e.Version)
+		}
+	}
+	some, err := n.file.Entries(b.ctx, 0, len(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(some) == len(all) {
+		t.Errorf("all of the %d entries are read at a time", len(all))
+	}
 }

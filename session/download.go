@@ -50,7 +50,9 @@ func (s *session) download() (more bool, err error) {
 			break
 		}
 	}
-	more = more || len(entries) == fetchEntries
+	if head, _ := s.file.Head(); len(entries) > 0 && s.cursor/history.Stride < head {
+		more = true
+	}
 	if s.salt == 0 {
 		// Nothing passed yet: a server file without history.
 		head, salt := s.file.Head()

@@ -94,8 +94,7 @@ func newest(ctx context.Context, f *history.File, n int, matches func(*history.E
 	head, _ := f.Head()
 	var out []*history.Entry
 	for top := head; top > 0 && len(out) < n; {
-		window := min(top, historyWindow)
-		entries, err := f.Entries(ctx, top-window, int(window))
+		entries, err := between(ctx, f, top-min(top, historyWindow), top)
 		if err != nil {
 			return nil, err
 		}
@@ -110,6 +109,20 @@ func newest(ctx context.Context, f *history.File, n int, matches func(*history.E
 		top = entries[0].Version - 1
 	}
 	slices.Reverse(out)
+	return out, nil
+}
+
+// between returns the entries after one version, up to another.
+func between(ctx context.Context, f *history.File, after, to uint64) ([]*history.Entry, error) {
+	var out []*history.Entry
+	for after < to {
+		entries, err := f.Entries(ctx, after, int(to-after))
+		if err != nil || len(entries) == 0 {
+			return out, err
+		}
+		out = append(out, entries...)
+		after = entries[len(entries)-1].Version
+	}
 	return out, nil
 }
 
