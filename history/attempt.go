@@ -216,7 +216,11 @@ func (f *File) prepare(ctx context.Context, b *batchState) error {
 					continue
 				}
 				probe := known.Clone()
-				if _, err := probe.Apply(in); err != nil {
+				_, err := probe.Apply(in)
+				if err == nil {
+					err = probe.CheckCollections()
+				}
+				if err != nil {
 					return &jobError{j, &Rejection{Code: codeInvalidSchemaChange, Message: "Invalid schema change (UPLOAD): " + err.Error(), Err: err}}
 				}
 				if err := f.prepareClass(ctx, probe.Class(in.Class)); err != nil {

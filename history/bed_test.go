@@ -46,8 +46,8 @@ func (b *bed) node(change ...func(*history.Options)) *bed {
 	return n
 }
 
-func (b *bed) open(change ...func(*history.Options)) {
-	b.t.Helper()
+// options are those of a node, after the changes.
+func (b *bed) options(change ...func(*history.Options)) history.Options {
 	opts := history.Options{
 		Client: b.db.Client(), Database: "__bridge_" + b.db.Name(),
 		Mirror: translator.NewMirror(b.db, translator.Mapping{}), DevelopmentMode: true,
@@ -56,8 +56,13 @@ func (b *bed) open(change ...func(*history.Options)) {
 	for _, f := range change {
 		f(&opts)
 	}
+	return opts
+}
+
+func (b *bed) open(change ...func(*history.Options)) {
+	b.t.Helper()
 	var err error
-	if b.store, err = history.Open(b.ctx, opts); err != nil {
+	if b.store, err = history.Open(b.ctx, b.options(change...)); err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(b.store.Close)

@@ -193,6 +193,9 @@ func (f *File) configured(s *schema.Schema, have queryable) (merged *schema.Sche
 		}
 	}
 	addDefaults(merged, want)
+	if err := merged.CheckCollections(); err != nil {
+		return nil, nil, false, fmt.Errorf("the configured schema and the one in use differ: %w", err)
+	}
 	q = f.globalQueryable(merged, have)
 	return merged, q, changed || !maps.EqualFunc(q, have, slices.Equal), nil
 }

@@ -28,6 +28,9 @@ func (w *work) learnFrom(j *job) error {
 				next = w.schema.Clone()
 			}
 			changed, err := next.Apply(in)
+			if err == nil && changed {
+				err = next.CheckCollections()
+			}
 			if err != nil {
 				return &jobError{j, &Rejection{Code: codeInvalidSchemaChange, Message: "Invalid schema change (UPLOAD): " + err.Error(), Err: err}}
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/history"
 	"github.com/isthmus-sync/isthmus/object"
+	"github.com/isthmus-sync/isthmus/schema"
 )
 
 func TestUploadBecomesDocument(t *testing.T) {
@@ -141,10 +142,10 @@ func TestRefusedWhole(t *testing.T) {
 		{"wrong type", `[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":"old"}]`, 212, "age"},
 		{"null where not allowed", `[{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":null}]`, 212, "age"},
 		{"the primary key", `[{"op":"Update","class":"Dog","pk":1,"path":["_id"],"value":2}]`, 212, "_id"},
-		{"other column type", `[{"op":"AddColumn","class":"Dog","field":"age","type":"string","nullable":false,"collection":"single"}]`, 225, "age"},
-		{"other nullability", `[{"op":"AddColumn","class":"Dog","field":"age","type":"int","nullable":true,"collection":"single"}]`, 225, "age"},
-		{"erase table", `[{"op":"EraseTable","class":"Dog"}]`, 225, "Dog"},
-		{"erase column", `[{"op":"EraseColumn","class":"Dog","field":"age"}]`, 225, "age"},
+		{"other column type", `[{"op":"AddColumn","class":"Dog","field":"age","type":"string","nullable":false,"collection":"single"}]`, 225, `"age": here it is int, in the change it is string`},
+		{"other nullability", `[{"op":"AddColumn","class":"Dog","field":"age","type":"int","nullable":true,"collection":"single"}]`, 225, `"age": here it is int, in the change it is optional int`},
+		{"erase table", `[{"op":"EraseTable","class":"Dog"}]`, 225, `"Dog": here it is class with a primary key of type int, in the change it is removed`},
+		{"erase column", `[{"op":"EraseColumn","class":"Dog","field":"age"}]`, 225, `"age": here it is int, in the change it is removed`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before, _ := b.file.Head()
@@ -179,6 +180,32 @@ func TestSchemaChangesOutsideDevelopmentMode(t *testing.T) {
 	err := d.send(ops(`[{"op":"AddColumn","class":"Dog","field":"new","type":"int","nullable":true,"collection":"single"}]`))
 	if rejection(err) != 225 || !strings.Contains(err.Error(), "schema changes from clients are restricted when developer mode is disabled") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Two classes never have one collection, whichever of a device and a schema file
+// would have it so.
+func TestTwoClassesOfOneCollection(t *testing.T) {
+	cats := func(o *history.Options) {
+		o.Schema = &schema.Schema{Classes: map[string]*schema.Class{
+			"Cat": {Name: "Cat", KeyType: changeset.Int, Collection: "Dog", Properties: map[string]*schema.Property{}},
+		}}
+	}
+	const want = `collection "Dog" would be that of class "Cat" as well`
+	b := newBed(t, cats)
+	if err := b.device().send(ops(dogSchema)); rejection(err) != 225 || !strings.Contains(err.Error(), want) {
+		t.Errorf("learned from a device: %v", err)
+	}
+	b = newBed(t)
+	b.device().mustSend(ops(dogSchema))
+	opts := b.options(cats)
+	store, err := history.Open(b.ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	if _, err := store.File(b.ctx, history.FlexibleFile); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("configured: %v", err)
 	}
 }
 

@@ -64,11 +64,40 @@ func (s *Schema) Apply(in *changeset.Instruction) (changed bool, err error) {
 		return s.addColumn(in)
 	case changeset.OpEraseTable, changeset.OpEraseColumn:
 		return false, &ChangeError{
-			Class: in.Class, Property: in.Field, Reason: "devices may not remove classes or properties",
-			Hint: "an app that no longer uses it can simply leave it out",
+			Class: in.Class, Property: in.Field, Have: s.describeAt(in), Want: "removed",
+			Hint: "devices may not remove classes or properties: an app that no longer uses it can simply leave it out",
 		}
 	}
 	return false, &ChangeError{Class: in.Class, Reason: in.Op.String() + " is not about the schema"}
+}
+
+// describeAt describes the class or property that an erasure names.
+func (s *Schema) describeAt(in *changeset.Instruction) string {
+	c := s.Class(in.Class)
+	if c != nil && in.Op == changeset.OpEraseTable {
+		return c.describe()
+	}
+	if c != nil && c.Properties[in.Field] != nil {
+		return describe(c.Properties[in.Field])
+	}
+	return "unknown"
+}
+
+// CheckCollections reports with a *ChangeError that two classes have one
+// collection, as when a device adds a class that has the name of another's.
+func (s *Schema) CheckCollections() error {
+	classes := make(map[string]string)
+	for _, name := range s.ClassNames() {
+		collection := s.Classes[name].CollectionName()
+		if collection == "" {
+			continue
+		}
+		if other, taken := classes[collection]; taken {
+			return &ChangeError{Class: name, Reason: fmt.Sprintf("collection %q would be that of class %q as well", collection, other)}
+		}
+		classes[collection] = name
+	}
+	return nil
 }
 
 // ApplyAsClient does what a client's file does on a schema instruction: it also
