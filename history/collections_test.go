@@ -326,6 +326,9 @@ func TestLargeDocuments(t *testing.T) {
 	b.waitLast("it has changed", "Update Dog[10].age = int:2")
 	b.insert("Dog", bson.D{{Key: "_id", Value: 11}, {Key: "age", Value: 1}, {Key: "name", Value: text("c", nearly)}})
 	b.wait("what is too large is unsynced", func() bool { return b.file.Unsynced() == 1 })
+	if diff := b.disagreement(); diff != "" {
+		t.Errorf("with an unsynced document: %s", diff)
+	}
 	b.update("Dog", 11, fields(`"$set":{"name":"short"}`))
 	b.waitLast("it is in when it is smaller", "Update Dog[11].age = int:1")
 	b.wait("it is struck off", func() bool { return b.file.Unsynced() == 0 })

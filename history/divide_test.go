@@ -169,6 +169,9 @@ func TestForeignWritesTooLarge(t *testing.T) {
 			if !slices.Equal(got, test.want) {
 				t.Errorf("entries of %v objects, want %v", got, test.want)
 			}
+			if diff := b.disagreement(); diff != "" {
+				t.Error(diff)
+			}
 		})
 	}
 }

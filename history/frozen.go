@@ -280,6 +280,37 @@ func IsTooLarge(s *schema.Schema, ref changeset.ObjectRef, o *object.Object, doc
 	return document > surelySmall && len(encodeObject(s, ref, o))+2*len(ref.Key.Str) > maxObjectBytes
 }
 
+// transactionSize is what is expected of a document that is too large for a
+// transaction.
+const transactionSize = "what MongoDB takes in one transaction"
+
+// ListedTooLarge returns those of some documents of a class that are unsynced since
+// MongoDB does not take them in one transaction. From the documents alone nobody can
+// tell.
+func (f *File) ListedTooLarge(ctx context.Context, class string, keys []changeset.Key) (map[changeset.Key]bool, error) {
+	ids := make(bson.A, len(keys))
+	for i, k := range keys {
+		ids[i] = f.unsyncedID(changeset.ObjectRef{Class: class, Key: k})
+	}
+	cur, err := f.store.unsynced.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "expected", Value: transactionSize}})
+	if err != nil {
+		return nil, fmt.Errorf("read unsynced documents: %w", err)
+	}
+	var listed []unsyncedDoc
+	if err := cur.All(ctx, &listed); err != nil {
+		return nil, fmt.Errorf("read unsynced documents: %w", err)
+	}
+	out := make(map[changeset.Key]bool, len(listed))
+	for i := range listed {
+		ref, err := listed[i].ref()
+		if err != nil {
+			return nil, fmt.Errorf("read unsynced documents: %w", err)
+		}
+		out[ref.Key] = true
+	}
+	return out, nil
+}
+
 // freezeTooLarge freezes documents whose objects can't be kept.
 func (w *work) freezeTooLarge() {
 	for _, ref := range w.order {
@@ -289,7 +320,7 @@ func (w *work) freezeTooLarge() {
 		}
 		if w.batch.tooLarge[ref] {
 			o.frozen = &Unsynced{
-				Expected: "what MongoDB takes in one transaction", Found: fmt.Sprintf("a document of %d bytes", len(o.doc.Raw)),
+				Expected: transactionSize, Found: fmt.Sprintf("a document of %d bytes", len(o.doc.Raw)),
 				Reason: fmt.Sprintf("the document, of %d bytes, is larger than MongoDB takes in one transaction; %s", len(o.doc.Raw), tooLargeHint),
 			}
 			continue

@@ -161,6 +161,62 @@ func (sn *Snapshot) States(ctx context.Context, class string, fn func(State) err
 	})
 }
 
+// StatesOf calls fn with the object states of a class that have one of the keys, in
+// any order, and with their sizes in bytes. An error of fn ends it and is returned.
+func (sn *Snapshot) StatesOf(ctx context.Context, class string, keys []changeset.Key, fn func(st State, size int) error) error {
+	reached, err := sn.backfilled(ctx, class)
+	if err != nil {
+		return err
+	}
+	cur, err := sn.db.Collection(stateCollection(class)).Find(sn.Context(ctx), withKeys(keys))
+	if err != nil {
+		return fmt.Errorf("read states of %s: %w", class, Explain(err))
+	}
+	return sn.read(ctx, class, cur, func(raw bson.Raw, k changeset.Key, st *state) error {
+		return fn(State{k, st.object, st.fingerprint, sn.isFindable(class, raw, st.object, reached)}, len(raw))
+	})
+}
+
+// Stateless returns those of the keys of which a class has no object state.
+func (sn *Snapshot) Stateless(ctx context.Context, class string, keys []changeset.Key) ([]changeset.Key, error) {
+	ctx = sn.Context(ctx)
+	cur, err := sn.db.Collection(stateCollection(class)).Find(ctx, withKeys(keys), options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("read keys of %s: %w", class, Explain(err))
+	}
+	defer cur.Close(ctx)
+	has := make(map[changeset.Key]bool, len(keys))
+	for cur.Next(ctx) {
+		k, err := keyOf(cur.Current.Lookup("_id"))
+		if err != nil {
+			return nil, fmt.Errorf("read keys of %s: %w", class, err)
+		}
+		has[k] = true
+	}
+	if err := cur.Err(); err != nil {
+		return nil, fmt.Errorf("read keys of %s: %w", class, Explain(err))
+	}
+	var out []changeset.Key
+	for _, k := range keys {
+		if !has[k] {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+// withKeys matches the object states that have one of the keys. No state has a
+// stray one.
+func withKeys(keys []changeset.Key) bson.D {
+	ids := make(bson.A, 0, len(keys))
+	for _, k := range keys {
+		if _, stray := StrayID(k); !stray {
+			ids = append(ids, KeyValue(k))
+		}
+	}
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}
+}
+
 // isFindable reports whether a state holds for queries what its object says, for
 // those fields that were queryable when it was written. All states have reached
 // a generation; queries do not look further into an older one.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -68,9 +69,13 @@ func (r *comparer) compare(ctx context.Context, c *schema.Class, id string, afte
 }
 
 func (r *comparer) readRanges(ctx context.Context, c *schema.Class, id string, after bson.RawValue, to chan<- scanned) error {
+	collated, err := r.isCollated(ctx, c)
+	if err != nil {
+		return err
+	}
 	follower := r.file.NewFollower()
 	for {
-		keys, last, err := r.readRange(ctx, c, after)
+		keys, last, err := r.readRange(ctx, c, after, collated)
 		if err != nil {
 			return err
 		}
@@ -170,9 +175,13 @@ func readPieces(ctx context.Context, from *history.Follower, hints []history.Hin
 // readRange returns the keys of the documents and the object states in the next
 // range above after, and the range's end; the zero value when it has none.
 // Documents are taken in the order of the index on _id: what _id a document has
-// is not for the class to say.
-func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.RawValue) ([]changeset.Key, bson.RawValue, error) {
+// is not for the class to say. Where a collation makes that another order than that
+// of object states, the states come behind all documents.
+func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.RawValue, collated bool) ([]changeset.Key, bson.RawValue, error) {
 	limit := max(r.scanRange, 2)
+	if after.Type == bson.TypeArray {
+		return r.readStateRange(ctx, c, after, limit)
+	}
 	ids, more, err := r.documentIDs(ctx, c, after, limit)
 	if err != nil {
 		return nil, bson.RawValue{}, err
@@ -191,6 +200,11 @@ func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.Ra
 	var last bson.RawValue
 	if more {
 		last = ids[len(ids)-1]
+	} else if collated {
+		last = behindDocuments()
+	}
+	if collated {
+		return keys, last, nil
 	}
 	for from := after; ; {
 		states, err := r.file.StateKeys(ctx, c.Name, from, last, limit)
@@ -205,6 +219,48 @@ func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.Ra
 		}
 		from = KeyToBSON(states[len(states)-1])
 	}
+}
+
+// behindDocuments is where a comparison is that has done all documents, and object
+// states up to a key, if there is one. No _id is an array.
+func behindDocuments(key ...bson.RawValue) bson.RawValue {
+	t, value, err := bson.MarshalValue(append([]bson.RawValue{}, key...))
+	if err != nil {
+		panic(err) // keys are BSON already
+	}
+	return bson.RawValue{Type: t, Value: value}
+}
+
+// readStateRange is readRange behind all documents: of the object states it returns
+// those that have none.
+func (r *comparer) readStateRange(ctx context.Context, c *schema.Class, after bson.RawValue, limit int) ([]changeset.Key, bson.RawValue, error) {
+	var from bson.RawValue
+	if keys, err := after.Array().Values(); err == nil && len(keys) > 0 {
+		from = keys[0]
+	}
+	keys, err := r.file.StateKeys(ctx, c.Name, from, bson.RawValue{}, limit)
+	if err != nil {
+		return nil, bson.RawValue{}, err
+	}
+	var last bson.RawValue
+	if len(keys) == limit {
+		last = behindDocuments(KeyToBSON(keys[limit-1]))
+	}
+	if len(keys) > 0 && KeyToBSON(keys[0]).Equal(from) {
+		keys = keys[1:] // it was in the range before
+	}
+	there := make(map[changeset.Key]bool, len(keys))
+	err = r.eachExisting(ctx, c, keys, func(id bson.RawValue) { there[documentKey(c, id)] = true })
+	return slices.DeleteFunc(keys, func(k changeset.Key) bool { return there[k] }), last, err
+}
+
+// isCollated reports whether the class's collection has a collation of its own.
+func (r *comparer) isCollated(ctx context.Context, c *schema.Class) (bool, error) {
+	specs, err := r.db.ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: collectionName(c)}})
+	if err != nil {
+		return false, fmt.Errorf("look for collection %s: %w", collectionName(c), err)
+	}
+	return len(specs) > 0 && specs[0].Options.Lookup("collation").Type != 0, nil
 }
 
 // maxIDs bounds the _ids of one range, in bytes.
@@ -318,6 +374,13 @@ const lossRange = 2000
 
 // existing is how many of the keys have documents.
 func (r *comparer) existing(ctx context.Context, c *schema.Class, keys []changeset.Key) (int64, error) {
+	n := int64(0)
+	err := r.eachExisting(ctx, c, keys, func(bson.RawValue) { n++ })
+	return n, err
+}
+
+// eachExisting calls fn with the _ids of those documents that have one of the keys.
+func (r *comparer) eachExisting(ctx context.Context, c *schema.Class, keys []changeset.Key, fn func(id bson.RawValue)) error {
 	ids := make(bson.A, len(keys))
 	for i, k := range keys {
 		ids[i] = KeyToBSON(k)
@@ -325,15 +388,14 @@ func (r *comparer) existing(ctx context.Context, c *schema.Class, keys []changes
 	cur, err := r.db.Collection(collectionName(c)).Find(ctx, bson.D{{Key: schema.KeyField, Value: bson.D{{Key: "$in", Value: ids}}}},
 		options.Find().SetProjection(bson.D{{Key: schema.KeyField, Value: 1}}).SetBatchSize(lossRange))
 	if err != nil {
-		return 0, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+		return fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
 	}
 	defer cur.Close(ctx)
-	n := int64(0)
 	for cur.Next(ctx) {
-		n++
+		fn(cur.Current.Lookup(schema.KeyField))
 	}
 	if err := cur.Err(); err != nil {
-		return 0, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+		return fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
 	}
-	return n, nil
+	return nil
 }

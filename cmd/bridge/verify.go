@@ -21,7 +21,8 @@ func newVerify() *cobra.Command {
 		Short: "Prove that documents, object states and history agree",
 		Long: "verify compares every document with the state of its object, the states with what a replay\n" +
 			"of the history gives (as long as none of it was trimmed), and what queries find the states\n" +
-			"by with their objects, all as of one time. A foreign write that is on its way is waited for.\n" +
+			"by with their objects: a range of keys at a time, each as of one time. A foreign write that is\n" +
+			"on its way is waited for. A replay has all objects in memory.\n" +
 			"Below a document that differs are the instructions that would make its object what the\n" +
 			"document holds. The exit status is 1 when anything differs.\n\n" +
 			"With --repair the documents are the truth: the objects that differ are made what their\n" +
