@@ -81,9 +81,14 @@ func checkDiff(t interface {
 // setType is the type of the elements of the set that the instruction is about.
 func setType(s *schema.Schema, c *schema.Class, in *changeset.Instruction) changeset.Type {
 	p := c.Properties[in.Field]
+	collection := p.Collection != changeset.Single
 	for _, step := range in.Path {
-		if !step.IsIndex && s.IsEmbedded(p) && s.Class(p.Target).Properties[step.Name] != nil {
+		switch {
+		case collection:
+			collection = false // an index or a key, of whatever name
+		case s.IsEmbedded(p):
 			p = s.Class(p.Target).Properties[step.Name]
+			collection = p.Collection != changeset.Single
 		}
 	}
 	return p.Type
