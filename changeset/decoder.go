@@ -347,7 +347,7 @@ func (d *decoder) key() Key {
 }
 
 func (d *decoder) path() Path {
-	n := int(d.uint32("path length"))
+	n := int(min(d.uint32("path length"), math.MaxInt32))
 	if n == 0 {
 		return nil
 	}
@@ -461,7 +461,7 @@ func (d *decoder) collection() Collection {
 // interned reads the index of a string and returns the string.
 func (d *decoder) interned(what string) string {
 	i := d.uint32(what)
-	if int(i) >= len(d.strings) {
+	if uint64(i) >= uint64(len(d.strings)) {
 		d.fail(what + ": string not defined")
 		return ""
 	}

@@ -224,7 +224,7 @@ func (h *header) session() int64 {
 }
 
 // size reads a size in bytes. It may claim anything; take and inflate check it.
-func (h *header) size(field string) int { return int(h.number(field)) }
+func (h *header) size(field string) int { return int(min(h.number(field), math.MaxInt)) }
 
 // take returns the next n bytes of the body.
 func (h *header) take(field string, n int) []byte {
