@@ -26,6 +26,7 @@ type bed struct {
 	t     testing.TB
 	ctx   context.Context
 	db    *mongo.Database
+	uri   string // of a server of its own
 	store *history.Store
 	file  *history.File
 }

@@ -280,6 +280,11 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			attempt++
 		case ctx.Err() != nil:
 			b.fail(ErrClosed)
+		case hasLabel(err, "UnknownTransactionCommitResult"):
+			// If it has landed, another try would do it all again. Who asks anew is told
+			// how far it came.
+			f.log.Error("it can't be found out whether a commit has landed; its uploads are asked for again", "jobs", len(b.jobs), "error", err)
+			b.fail(fmt.Errorf("commit: %w", err))
 		case isTooLarge(err), strains && strained >= maxStrained && b.isHeavy():
 			f.store.opts.OnRetry(RetryTooLarge)
 			if !f.divide(b, true) {
@@ -446,10 +451,12 @@ func (f *File) isDetached(ctx context.Context, j *job) bool {
 	return err == nil && detached
 }
 
-// pause waits before another attempt: longer each time, with jitter, at most a
-// second.
+// longestPause is what pause grows to. Tests have less patience.
+var longestPause = time.Second
+
+// pause waits before another attempt: longer each time, with jitter.
 func pause(ctx context.Context, attempt int) {
-	d := min(time.Second, 2*time.Millisecond<<min(attempt, 9))
+	d := min(longestPause, 2*time.Millisecond<<min(attempt, 9))
 	t := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer t.Stop()
 	select {

@@ -1,6 +1,9 @@
 package history
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Backfill brings up the states of a class, as the node's own goroutine does.
 func (f *File) Backfill(ctx context.Context, class string) {
@@ -16,6 +19,14 @@ func SetMaxStrained(n int) func() {
 	before := maxStrained
 	maxStrained = n
 	return func() { maxStrained = before }
+}
+
+// SetLongestPause has what failed tried again sooner, until the function that it
+// returns is called.
+func SetLongestPause(d time.Duration) func() {
+	before := longestPause
+	longestPause = d
+	return func() { longestPause = before }
 }
 
 // Queued is how many jobs wait for the commit that runs.

@@ -223,7 +223,7 @@ func newServerBed(t *testing.T, opts mongod.Options) *bed {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
-	b := &bed{t: t, ctx: ctx, db: client.Database("app")}
+	b := &bed{t: t, ctx: ctx, db: client.Database("app"), uri: server.URI}
 	b.open()
 	return b
 }
