@@ -2,7 +2,6 @@ package query
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -101,8 +100,12 @@ func allDocs(docs []Doc) Doc {
 
 // anyDoc connects by OR. Equalities of one field become one $in.
 func anyDoc(docs []Doc) Doc {
+	type equality struct {
+		at     int // in terms
+		values []any
+	}
 	var terms []any
-	equals := map[string]int{} // field → index of its equality in terms
+	equals := map[string]*equality{} // by field
 	for _, d := range docs {
 		if len(d) == 0 {
 			return nil
@@ -115,14 +118,18 @@ func anyDoc(docs []Doc) Doc {
 			terms = append(terms, d)
 			continue
 		}
-		name := d[0].Name
-		if i, ok := equals[name]; ok {
-			earlier, _ := equalities(terms[i].(Doc))
-			terms[i] = Doc{{name, Doc{{"$in", slices.Concat(earlier, values)}}}}
-			continue
+		e := equals[d[0].Name]
+		if e == nil {
+			e = &equality{at: len(terms)}
+			equals[d[0].Name] = e
+			terms = append(terms, d)
 		}
-		equals[name] = len(terms)
-		terms = append(terms, d)
+		e.values = append(e.values, values...)
+	}
+	for name, e := range equals {
+		if len(e.values) > 1 {
+			terms[e.at] = Doc{{name, Doc{{"$in", e.values}}}}
+		}
 	}
 	if len(terms) == 0 {
 		return nothing()

@@ -31,13 +31,15 @@ func required(n node, name string) ([]changeset.Value, bool) {
 		return best, found
 	case *some:
 		var union []changeset.Value
+		there := map[changeset.Value]bool{}
 		for _, t := range n.terms {
 			values, ok := required(t, name)
 			if !ok {
 				return nil, false
 			}
 			for _, v := range values {
-				if !slices.Contains(union, v) {
+				if !there[v] {
+					there[v] = true
 					union = append(union, v)
 				}
 			}
