@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"time"
 
 	"github.com/isthmus-sync/isthmus/protocol"
@@ -26,11 +27,19 @@ type startOver struct {
 // that has nothing to upload sends nothing.
 const uploadPatience = 5 * time.Second
 
+// schemaMismatch is in the text of a client that has another definition of a class or
+// property than it is sent; both follow. A new client gets the schema before it may
+// upload its own, which is refused otherwise.
+const schemaMismatch = "Schema mismatch"
+
 // takeClientError answers a client that could not integrate what it was sent.
 // It is deaf from now on, so it has to start over: with what it has or, when that
 // does not help, with a new file. Its text may be a report of a defect of this
 // server.
 func (s *session) takeClientError(m *protocol.ClientError) error {
+	if m.Code == protocol.BadChangeset && strings.Contains(m.Message, schemaMismatch) {
+		return refuse(protocol.InvalidSchemaChange, "Invalid schema change: the app's schema and the server's do not agree: %s", m.Message)
+	}
 	s.log.Error("client could not integrate a download", "code", int(m.Code), "client_error", m.Message, "cursor", s.cursor)
 	if m.Code == protocol.BadChangeset && !s.over.retried {
 		s.over.failed = true

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/isthmus-sync/isthmus/protocol"
@@ -67,5 +68,19 @@ func TestStartsOverWithANewSubscriptionSet(t *testing.T) {
 	last := downloads[len(downloads)-1]
 	if last.QueryVersion != p.query || last.Batch != protocol.LastInBatch {
 		t.Errorf("the mark is answered after a DOWNLOAD of query version %d, batch state %v", last.QueryVersion, last.Batch)
+	}
+}
+
+// A client whose schema does not agree with the server's is told so: neither an upload
+// nor a reset would help.
+func TestClientOfAnotherSchema(t *testing.T) {
+	r := newRig(t)
+	r.file.commit(dogs())
+	p := r.dial("ann").open(1)
+	text := "Failed to transform received changeset: Schema mismatch: Property 'age' in class 'Dog' is of type String on one side and type Int on the other."
+	p.send(&protocol.ClientError{Session: 1, Code: protocol.BadChangeset, Message: text})
+	e := p.expectError(protocol.InvalidSchemaChange)
+	if e.TryAgain || e.Action != protocol.ActionApplicationBug || !strings.Contains(e.Message, text) {
+		t.Errorf("got %+v", e)
 	}
 }
