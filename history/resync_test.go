@@ -358,6 +358,49 @@ func TestMassErasureUnseen(t *testing.T) {
 	}
 }
 
+// What the stream is about to tell is gone for a reason, also where that is all of
+// a class that is to be compared: nobody is asked. (Of much at once the stream's own
+// guard asks.)
+func TestErasureThatTheStreamTells(t *testing.T) {
+	for _, had := range []int{1, 50} {
+		t.Run(fmt.Sprintf("all of %d", had), func(t *testing.T) {
+			b := newBed(t)
+			b.device().mustSend(ops(dogSchema))
+			b.insert("Dog", dogs(0, had)...)
+			stop := b.start(b.newIngester())
+			b.waitScanned("Dog")
+			stop()
+			// Enough is told before it that the comparison looks first.
+			filler := make([]any, 2000)
+			for i := range filler {
+				filler[i] = bson.D{}
+			}
+			if _, err := b.db.Collection("Filler").InsertMany(b.ctx, filler); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.db.Collection("Dog").DeleteMany(b.ctx, bson.D{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.file.ForgetScans(b.ctx); err != nil {
+				t.Fatal(err)
+			}
+			g := b.newIngester()
+			g.StreamBatch = 10
+			b.run(g)
+			b.wait("what is told is erased", func() bool {
+				if holds := b.file.Holds(); len(holds) > 0 {
+					t.Fatalf("held: %+v", holds)
+				}
+				return len(b.states("Dog")) == 0
+			})
+			b.waitScanned("Dog")
+			if holds := b.file.Holds(); len(holds) > 0 {
+				t.Errorf("held: %+v", holds)
+			}
+		})
+	}
+}
+
 func TestResyncOnDemand(t *testing.T) {
 	b := newBed(t)
 	b.device().mustSend(ops(dogSchema))

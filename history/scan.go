@@ -153,6 +153,22 @@ func (f *File) countStates(ctx context.Context, class string, limit int64) (int6
 	return n, nil
 }
 
+// CountUnchanged returns how many objects of a class there are with those keys that
+// nothing has changed after a version.
+func (f *File) CountUnchanged(ctx context.Context, class string, keys []changeset.Key, version uint64) (int64, error) {
+	ids := make(bson.A, len(keys))
+	for i, k := range keys {
+		ids[i] = KeyValue(k)
+	}
+	n, err := f.store.states(class).CountDocuments(ctx, bson.D{
+		{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "v", Value: bson.D{{Key: "$lte", Value: int64(version)}}},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count states of %s: %w", class, err)
+	}
+	return n, nil
+}
+
 // Prepare makes the collections of a class exist again after a drop.
 func (f *File) Prepare(ctx context.Context, class string) error {
 	c := f.Schema().Class(class)

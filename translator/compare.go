@@ -249,9 +249,8 @@ func (r *comparer) readStateRange(ctx context.Context, c *schema.Class, after bs
 	if len(keys) > 0 && KeyToBSON(keys[0]).Equal(from) {
 		keys = keys[1:] // it was in the range before
 	}
-	there := make(map[changeset.Key]bool, len(keys))
-	err = r.eachExisting(ctx, c, keys, func(id bson.RawValue) { there[documentKey(c, id)] = true })
-	return slices.DeleteFunc(keys, func(k changeset.Key) bool { return there[k] }), last, err
+	keys, err = r.missing(ctx, c, keys)
+	return keys, last, err
 }
 
 // isCollated reports whether the class's collection has a collation of its own.
@@ -317,7 +316,10 @@ func (r *comparer) count(ctx context.Context, c *schema.Class) (int64, error) {
 
 // losses says how much of a class comparing it would erase: of so many objects,
 // so many have no document.
-type losses struct{ gone, there, states int64 }
+type losses struct {
+	gone, there, states int64
+	missing             []changeset.Key // the first of those without a document
+}
 
 // most reports whether it is more than half.
 func (l losses) most() bool { return 2*l.gone > l.gone+l.there }
@@ -356,12 +358,13 @@ func (r *comparer) losses(ctx context.Context, c *schema.Class, all bool) (losse
 		if from.Type != 0 && len(keys) > 0 {
 			keys = keys[1:] // the bound, which was counted
 		}
-		there, err := r.existing(ctx, c, keys)
+		missing, err := r.missing(ctx, c, keys)
 		if err != nil {
 			return l, err
 		}
-		l.there += there
-		l.gone += int64(len(keys)) - there
+		l.there += int64(len(keys) - len(missing))
+		l.gone += int64(len(missing))
+		l.missing = append(l.missing, missing[:min(len(missing), lossRange-len(l.missing))]...)
 		if !more || !all && (2*l.there > states || 2*l.gone > states) {
 			return l, nil
 		}
@@ -372,15 +375,8 @@ func (r *comparer) losses(ctx context.Context, c *schema.Class, all bool) (losse
 // lossRange is how many keys are looked for at a time.
 const lossRange = 2000
 
-// existing is how many of the keys have documents.
-func (r *comparer) existing(ctx context.Context, c *schema.Class, keys []changeset.Key) (int64, error) {
-	n := int64(0)
-	err := r.eachExisting(ctx, c, keys, func(bson.RawValue) { n++ })
-	return n, err
-}
-
-// eachExisting calls fn with the _ids of those documents that have one of the keys.
-func (r *comparer) eachExisting(ctx context.Context, c *schema.Class, keys []changeset.Key, fn func(id bson.RawValue)) error {
+// missing returns those of the keys that have no documents.
+func (r *comparer) missing(ctx context.Context, c *schema.Class, keys []changeset.Key) ([]changeset.Key, error) {
 	ids := make(bson.A, len(keys))
 	for i, k := range keys {
 		ids[i] = KeyToBSON(k)
@@ -388,14 +384,15 @@ func (r *comparer) eachExisting(ctx context.Context, c *schema.Class, keys []cha
 	cur, err := r.db.Collection(collectionName(c)).Find(ctx, bson.D{{Key: schema.KeyField, Value: bson.D{{Key: "$in", Value: ids}}}},
 		options.Find().SetProjection(bson.D{{Key: schema.KeyField, Value: 1}}).SetBatchSize(lossRange))
 	if err != nil {
-		return fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+		return nil, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
 	}
 	defer cur.Close(ctx)
+	there := make(map[changeset.Key]bool, len(keys))
 	for cur.Next(ctx) {
-		fn(cur.Current.Lookup(schema.KeyField))
+		there[documentKey(c, cur.Current.Lookup(schema.KeyField))] = true
 	}
 	if err := cur.Err(); err != nil {
-		return fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
+		return nil, fmt.Errorf("look for documents of %s: %w", collectionName(c), err)
 	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(keys), func(k changeset.Key) bool { return there[k] }), nil
 }

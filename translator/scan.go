@@ -30,6 +30,10 @@ const (
 	maxScanPause   = time.Minute
 )
 
+// untoldPause is how long a class rests of which much is gone that the stream may
+// yet tell of.
+const untoldPause = 200 * time.Millisecond
+
 // Scans returns how far this node has come with scans, by class.
 func (g *Ingester) Scans() []Progress {
 	g.mu.Lock()
@@ -50,30 +54,37 @@ func (g *Ingester) noteScan(p Progress) {
 // from it.
 func (g *Ingester) scanAll(ctx context.Context) error {
 	pause := firstScanPause
+	suspicions := map[string]*suspicion{} // by class
 	for {
-		failed := false
+		failed, untold := false, false
 		s := g.File.Schema()
 		for _, name := range s.ClassNames() {
 			c := s.Class(name)
 			if c.Kind == changeset.Embedded {
 				continue
 			}
-			err := g.scan(ctx, s, c)
+			err := g.scan(ctx, s, c, suspicions)
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case errors.Is(err, history.ErrLeaseLost):
 				return err
+			case errors.Is(err, errUntold):
+				untold = true
 			case err != nil:
 				failed = true
 				g.Logger.Warn("comparing a collection with the history fails; will go on trying", "class", name, "error", err)
 			}
 		}
 		var again <-chan time.Time
-		if failed {
+		switch {
+		case failed:
 			again = time.After(pause)
 			pause = min(2*pause, maxScanPause)
-		} else {
+		case untold:
+			again = time.After(untoldPause)
+		}
+		if !failed {
 			pause = firstScanPause
 		}
 		select {
@@ -86,8 +97,8 @@ func (g *Ingester) scanAll(ctx context.Context) error {
 }
 
 // scan compares all documents of a class with its object states, in ranges of
-// keys, beside the stream.
-func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) error {
+// keys, beside the stream. The error is errUntold when that has to wait for it.
+func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class, suspicions map[string]*suspicion) error {
 	progress, err := g.File.ReadScan(ctx, c.Name)
 	if err != nil {
 		return err
@@ -96,9 +107,15 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 	if progress.Done && progress.Shape == shape {
 		return nil
 	}
+	suspected := suspicions[c.Name]
 	if _, held := g.File.Holds()[c.Name]; held {
+		delete(suspicions, c.Name)
 		return nil // it is scanned when it is released
 	}
+	if suspected != nil && !g.ripe(suspected) {
+		return errUntold
+	}
+	delete(suspicions, c.Name)
 	r := g.comparer()
 	id, err := r.identity(ctx, c)
 	if err != nil {
@@ -111,7 +128,19 @@ func (g *Ingester) scan(ctx context.Context, s *schema.Schema, c *schema.Class) 
 		return err
 	}
 	if lost.askable() {
-		return g.File.HoldErased(ctx, c.Name, lost.reason())
+		unseen := false
+		if suspected != nil {
+			if unseen, err = g.confirmed(ctx, c, suspected); err != nil {
+				return err
+			}
+		}
+		if unseen {
+			return g.File.HoldErased(ctx, c.Name, lost.reason())
+		}
+		if suspicions[c.Name], err = g.suspect(ctx, lost.missing); err != nil {
+			return err
+		}
+		return errUntold
 	}
 	if progress.Shape != shape {
 		total, err := r.total(ctx, c)

@@ -62,7 +62,7 @@ type Ingester struct {
 	running atomic.Bool
 	events  atomic.Int64
 	hints   atomic.Int64
-	reached atomic.Int64  // unix time up to which all is committed; 0: unknown
+	reached atomic.Uint64 // MongoDB's time up to which all is committed, seconds above; 0: unknown
 	flying  atomic.Int64  // batches that are read and not committed
 	lost    bool          // the stored token leads nowhere; of the goroutine in Run
 	schema  chan struct{} // told when classes may have been added
@@ -103,18 +103,25 @@ func (g *Ingester) Hints() int64 { return g.hints.Load() }
 // this node reads no stream, or has committed nothing of it. Where nobody writes,
 // MongoDB's own clock moves every ten seconds only.
 func (g *Ingester) Lag() (time.Duration, bool) {
-	at := g.reached.Load()
-	if at == 0 || !g.Running() {
+	at := g.reachedAt()
+	if at.IsZero() || !g.Running() {
 		return 0, false
 	}
-	return max(0, time.Since(time.Unix(at, 0))), true
+	return max(0, time.Since(time.Unix(int64(at.T), 0))), true
 }
 
 // reach notes that all is committed up to the token.
 func (g *Ingester) reach(token bson.Raw) {
-	if t, ok := TokenTime(token); ok {
-		g.reached.Store(t.Unix())
+	if t, ok := tokenTimestamp(token); ok {
+		g.reached.Store(uint64(t.T)<<32 | uint64(t.I))
 	}
+}
+
+// reachedAt is MongoDB's time up to which all is committed; the zero value while
+// that is not known.
+func (g *Ingester) reachedAt() bson.Timestamp {
+	at := g.reached.Load()
+	return bson.Timestamp{T: uint32(at >> 32), I: uint32(at)}
 }
 
 // SchemaChanged tells the Ingester that classes or properties were added.

@@ -12,15 +12,25 @@ import (
 // for, to the second; false when the token is in no form that is known. The
 // token's _data is a key string, which begins with the cluster time.
 func TokenTime(token bson.Raw) (time.Time, bool) {
+	t, ok := tokenTimestamp(token)
+	if !ok {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(t.T), 0), true
+}
+
+// tokenTimestamp returns the place itself. Where several events have it, the token
+// may stand between them: all before it were told.
+func tokenTimestamp(token bson.Raw) (bson.Timestamp, bool) {
 	text, ok := token.Lookup("_data").StringValueOK()
-	if !ok || len(text) < 10 {
-		return time.Time{}, false
+	if !ok || len(text) < 18 {
+		return bson.Timestamp{}, false
 	}
-	b, err := hex.DecodeString(text[:10])
+	b, err := hex.DecodeString(text[:18])
 	if err != nil || b[0] != keyStringTimestamp {
-		return time.Time{}, false
+		return bson.Timestamp{}, false
 	}
-	return time.Unix(int64(binary.BigEndian.Uint32(b[1:])), 0), true
+	return bson.Timestamp{T: binary.BigEndian.Uint32(b[1:]), I: binary.BigEndian.Uint32(b[5:])}, true
 }
 
 // keyStringTimestamp is the first byte of a timestamp in a key string.

@@ -28,8 +28,8 @@ func TestTokenTime(t *testing.T) {
 		want  int64 // unix time; 0: not known
 	}{
 		{token("82655E3F7A000000092B0229296E04"), 0x655E3F7A},
-		{token("82FFFFFFFF"), 0xFFFFFFFF},
-		{token("82655E3F7"), 0},
+		{token("82FFFFFFFF00000001"), 0xFFFFFFFF},
+		{token("82655E3F7A0000000"), 0},
 		{token("81655E3F7A000000092B0229296E04"), 0},
 		{token("zz655E3F7A000000092B0229296E04"), 0},
 		{token(""), 0},
