@@ -235,10 +235,10 @@ func (w *work) takeChangeset(u *uploadJob, cw *clientWork, s *seen, up *UploadEn
 			}
 		}
 	}
-	for ref, cs := range w.rewritten {
-		e.Changeset = replaceParts(e.Changeset, ref, cs)
+	if len(w.rewritten) > 0 {
+		e.Changeset = replaceParts(e.Changeset, w.rewritten)
+		clear(w.rewritten)
 	}
-	clear(w.rewritten)
 	for _, part := range split(apart) {
 		t, instructions := w.takeApart(u, cw, s, up, part)
 		e.Objects = append(e.Objects, t)
@@ -314,18 +314,18 @@ func onlyObject(cs changeset.Changeset) (changeset.ObjectRef, bool) {
 	return ref, true
 }
 
-// replaceParts puts cs in the place of an object's instructions.
-func replaceParts(all changeset.Changeset, ref changeset.ObjectRef, cs changeset.Changeset) changeset.Changeset {
-	out := make(changeset.Changeset, 0, len(all)+len(cs))
-	placed := false
+// replaceParts puts others in the place of some objects' instructions.
+func replaceParts(all changeset.Changeset, with map[changeset.ObjectRef]changeset.Changeset) changeset.Changeset {
+	out := make(changeset.Changeset, 0, len(all))
+	placed := map[changeset.ObjectRef]bool{}
 	for _, in := range all {
-		if in.Op.IsSchema() || in.Object() != ref {
+		cs, replaced := with[in.Object()]
+		switch {
+		case in.Op.IsSchema() || !replaced:
 			out = append(out, in)
-			continue
-		}
-		if !placed {
+		case !placed[in.Object()]:
+			placed[in.Object()] = true
 			out = append(out, cs...)
-			placed = true
 		}
 	}
 	return out
@@ -387,6 +387,7 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (applied, 
 	var out applied
 	now := o.now
 	owned := false // now is our copy
+	var restated []string
 	for i := range instructions {
 		in := &instructions[i]
 		var instead changeset.Changeset
@@ -414,10 +415,9 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (applied, 
 			if err := now.Apply(w.schema, o.class, in); err != nil {
 				return applied{}, fmt.Errorf("instruction %d: %w", i, err)
 			}
-			if in.Op == changeset.OpSetErase {
-				if instead = eraseByClear(o.class, now, in); instead != nil {
-					out.met = append(out.met, transform.DefectSetEraseNull)
-				}
+			if in.Op == changeset.OpSetErase && !slices.Contains(restated, in.Field) && !canErase(o.class, now, in) {
+				restated = append(restated, in.Field)
+				out.met = append(out.met, transform.DefectSetEraseNull)
 			}
 		}
 		if instead != nil && out.instead == nil {
@@ -431,6 +431,12 @@ func (w *work) apply(o *objectWork, instructions changeset.Changeset) (applied, 
 		}
 	}
 	out.after = now
+	if len(restated) > 0 {
+		if out.instead == nil {
+			out.instead = slices.Clone(instructions)
+		}
+		out.instead = restate(out.instead, o, now, restated)
+	}
 	return out, nil
 }
 
@@ -477,31 +483,38 @@ func nullOverLink(s *schema.Schema, class *schema.Class, now *object.Object, in 
 	return changeset.Changeset{between, null}
 }
 
-// eraseByClear returns what devices get in the place of a SetErase that they can't
-// apply though they send it (see object.Set.CanErase): Clear, and what is left of
-// the set. It returns nil for all other instructions.
-func eraseByClear(class *schema.Class, now *object.Object, in *changeset.Instruction) changeset.Changeset {
-	if in.Op != changeset.OpSetErase || len(in.Path) > 0 {
-		return nil
-	}
+// canErase reports whether devices can apply a SetErase that has been applied (see
+// object.Set.CanErase), though they send it.
+func canErase(class *schema.Class, now *object.Object, in *changeset.Instruction) bool {
 	p := class.Properties[in.Field]
-	if p == nil {
-		return nil
+	if p == nil || len(in.Path) > 0 {
+		return true
 	}
-	set, ok := now.Get(p).(*object.Set)
-	if set.CanErase(in.Value, p.Type == changeset.Mixed) {
-		return nil
+	set, _ := now.Get(p).(*object.Set)
+	return set.CanErase(in.Value, p.Type == changeset.Mixed)
+}
+
+// restate puts, in the place of all instructions on some sets of an object, one Clear
+// of each and what it holds after them.
+func restate(cs changeset.Changeset, o *objectWork, after *object.Object, fields []string) changeset.Changeset {
+	cs = slices.DeleteFunc(cs, func(in changeset.Instruction) bool {
+		return in.Op.HasPath() && len(in.Path) == 0 && slices.Contains(fields, in.Field)
+	})
+	if after == nil {
+		return cs
 	}
-	head := changeset.Instruction{Class: in.Class, Key: in.Key, Field: in.Field}
-	out := changeset.Changeset{head}
-	out[0].Op, out[0].Collection = changeset.OpClear, changeset.SetOf
-	if ok {
-		for _, v := range set.Items {
-			head.Op, head.Value = changeset.OpSetInsert, v
-			out = append(out, head)
+	for _, field := range fields {
+		in := changeset.Instruction{Op: changeset.OpClear, Class: o.ref.Class, Key: o.ref.Key, Field: field, Collection: changeset.SetOf}
+		cs = append(cs, in)
+		in.Op, in.Collection = changeset.OpSetInsert, changeset.Single
+		if set, ok := after.Get(o.class.Properties[field]).(*object.Set); ok {
+			for _, v := range set.Items {
+				in.Value = v
+				cs = append(cs, in)
+			}
 		}
 	}
-	return out
+	return cs
 }
 
 // move makes an object be after, for the following parts and for MongoDB.

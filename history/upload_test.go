@@ -3,6 +3,7 @@ package history_test
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 
@@ -404,6 +405,44 @@ func TestSetEraseOfNull(t *testing.T) {
 	b.wantDocument("S", 1, `{"_id":{"$numberLong":"1"},"s":["a"]}`)
 	if len(kinds) != 1 || kinds[0] != "set_erase_null" {
 		t.Errorf("defects counted: %q", kinds)
+	}
+}
+
+// However often null is taken out of a set, others get the set once, as it is in the
+// end; and what else is done to the object.
+func TestManySetErasesOfNull(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(`[{"op":"AddTable","class":"S","pk":{"field":"_id","type":"int","nullable":false}},
+		{"op":"AddColumn","class":"S","field":"n","type":"int","nullable":false,"collection":"single"},
+		{"op":"AddColumn","class":"S","field":"s","type":"int","nullable":true,"collection":"set"}]`))
+	const n = 300
+	var cs changeset.Changeset
+	for key := range 2 {
+		cs = append(cs, ops(`[{"op":"CreateObject","class":"S","pk":%d}]`, key)...)
+	}
+	for i := range n {
+		for key := range 2 {
+			cs = append(cs, ops(`[{"op":"SetInsert","class":"S","pk":%d,"path":["s"],"value":%d},
+				{"op":"SetErase","class":"S","pk":%d,"path":["s"],"value":null},{"op":"AddInteger","class":"S","pk":%d,"path":["n"],"value":1}]`, key, i, key, key)...)
+		}
+	}
+	d.mustSend(cs)
+	counts := map[changeset.Op]int{}
+	for _, in := range b.last().Changeset {
+		counts[in.Op]++
+	}
+	want := map[changeset.Op]int{changeset.OpCreateObject: 2, changeset.OpAddInteger: 2 * n, changeset.OpClear: 2, changeset.OpSetInsert: 2 * n}
+	if !maps.Equal(counts, want) {
+		t.Errorf("others get %v, want %v", counts, want)
+	}
+	for key, o := range b.states("S") {
+		if set, ok := o.Fields["s"].(*object.Set); !ok || len(set.Items) != n || o.Fields["n"] != changeset.IntValue(n) {
+			t.Errorf("object %v is %v", key, o.Fields)
+		}
+	}
+	if diff := b.disagreement(); diff != "" {
+		t.Error(diff)
 	}
 }
 

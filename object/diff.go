@@ -149,7 +149,7 @@ func (w *writer) diffDictionary(p *schema.Property, before, after *Dictionary) {
 func (w *writer) diffSet(p *schema.Property, before, after *Set) {
 	mixed := p.Type == changeset.Mixed
 	gone, came := setDifference(before, after, mixed), setDifference(after, before, mixed)
-	unerasable := slices.ContainsFunc(gone, func(v changeset.Value) bool { return !before.CanErase(v, mixed) })
+	unerasable := !mixed && len(gone) > 0 && (before.hasBinaryNaN() || slices.Contains(gone, changeset.NullValue()))
 	if unerasable || len(after.Items) == 0 && w.mayClear(len(before.Items)) {
 		w.clear(changeset.SetOf)
 		gone, came = nil, after.Items

@@ -140,8 +140,10 @@ func (s *Set) CanErase(v changeset.Value, mixed bool) bool {
 	if mixed {
 		return true
 	}
-	return !v.IsNull() && !isBinaryNaN(v) && (s == nil || !slices.ContainsFunc(s.Items, isBinaryNaN))
+	return !v.IsNull() && !isBinaryNaN(v) && !s.hasBinaryNaN()
 }
+
+func (s *Set) hasBinaryNaN() bool { return s != nil && slices.ContainsFunc(s.Items, isBinaryNaN) }
 
 // isBinaryNaN reports whether a value is a float's or a double's NaN.
 func isBinaryNaN(v changeset.Value) bool {
