@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,5 +199,32 @@ func TestForeignKeyBesideTheNullKey(t *testing.T) {
 	n.wantUnsynced(`Cat/"tom" _id: expected long or null, found string`)
 	if all := n.states("Cat"); len(all) != 1 || all[changeset.NullKey] == nil {
 		t.Errorf("objects %v, want that of the null key", all)
+	}
+}
+
+// A document can't have so long a name in it that it could not be listed, and what
+// comes after it not be read.
+func TestUnsyncedForALongName(t *testing.T) {
+	b, g := newLearningBed(t)
+	d := b.device()
+	d.mustSend(ops(`[{"op":"AddTable","class":"Cat","pk":{"field":"_id","type":"int","nullable":false}},
+		{"op":"AddColumn","class":"Cat","field":"kittens","type":"string","nullable":false,"collection":"dictionary"}]`))
+	b.run(g)
+	long := strings.Repeat("x", 9<<20)
+	b.insert("Cat", bson.D{{Key: "_id", Value: 1}, {Key: "kittens", Value: bson.D{{Key: "$" + long, Value: "a"}}}})
+	b.insert("Cat", bson.D{{Key: "_id", Value: 2}, {Key: "kittens", Value: bson.D{{Key: long, Value: 7}}}})
+	b.insert("Cat", bson.D{{Key: "_id", Value: 3}})
+	b.wait("what comes after is in", func() bool { return len(b.states("Cat")) == 1 })
+	all, err := b.file.ListUnsynced(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 {
+		t.Fatalf("%d are listed", len(all))
+	}
+	for _, u := range all {
+		if n := len(u.Path) + len(u.Found) + len(u.Reason); n > 4000 {
+			t.Errorf("%s is listed with %d bytes", u.Key, n)
+		}
 	}
 }

@@ -532,6 +532,7 @@ func TestRefusedAlone(t *testing.T) {
 		"object of no class":          {`[{"op":"CreateObject","class":"None","pk":1}]`, 212},
 		"key of another type":         {`[{"op":"CreateObject","class":"All","pk":"a"}]`, 212},
 		"key that no class has":       {`[{"op":"CreateObject","class":"All","pk":{"$gkey":[1,2]}}]`, 212},
+		"long key with a dot":         {`[{"op":"Update","class":"All","pk":1,"path":["dict",".` + strings.Repeat("k", 1<<20) + `"],"value":"a"}]`, 212},
 		"impossible collection":       {`[{"op":"AddTable","class":".x","pk":{"field":"_id","type":"int","nullable":false}}]`, 225},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -546,6 +547,8 @@ func TestRefusedAlone(t *testing.T) {
 			release()
 			if err := <-refused; rejection(err) != bad.code {
 				t.Errorf("answered %v, want a rejection with %d", err, bad.code)
+			} else if len(err.Error()) > 3000 {
+				t.Errorf("answered with %d bytes", len(err.Error()))
 			}
 			for _, answer := range []<-chan error{first, second} {
 				if err := <-answer; err != nil {

@@ -23,17 +23,18 @@ type ChangeError struct {
 	Hint     string // what to do about it
 }
 
+// Error is a sentence of limited length: names may have 16 MB.
 func (e *ChangeError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v: class %q", ErrInvalidSchemaChange, e.Class)
+	fmt.Fprintf(&b, "%v: class %.100q", ErrInvalidSchemaChange, e.Class)
 	if e.Property != "" {
-		fmt.Fprintf(&b, ", property %q", e.Property)
+		fmt.Fprintf(&b, ", property %.100q", e.Property)
 	}
 	b.WriteString(": ")
 	if e.Reason != "" {
-		b.WriteString(e.Reason)
+		fmt.Fprintf(&b, "%.300s", e.Reason)
 	} else {
-		fmt.Fprintf(&b, "here it is %s, in the change it is %s", e.Have, e.Want)
+		fmt.Fprintf(&b, "here it is %.300s, in the change it is %.300s", e.Have, e.Want)
 	}
 	if e.Hint != "" {
 		b.WriteString("; " + e.Hint)

@@ -29,8 +29,9 @@ func NewInstructionError(in *changeset.Instruction, reason string) *InstructionE
 	}
 }
 
+// Error is a sentence of limited length: names and keys may have 16 MB.
 func (e *InstructionError) Error() string {
-	return fmt.Sprintf("%v: %v %s: %s", ErrBadInstruction, e.Op, e.Where(), e.Reason)
+	return fmt.Sprintf("%v: %v %.300s: %.700s", ErrBadInstruction, e.Op, e.Where(), e.Reason)
 }
 
 // Unwrap returns ErrBadInstruction.

@@ -21,7 +21,8 @@ type MergeError struct {
 }
 
 func (e *MergeError) Error() string {
-	return fmt.Sprintf("%v: %s (rule %s): local %v, incoming %v", ErrMerge, e.Why, e.Rule, e.Local, e.Incoming)
+	// Instructions may have 16 MB.
+	return fmt.Sprintf("%v: %s (rule %s): local %.300v, incoming %.300v", ErrMerge, e.Why, e.Rule, e.Local, e.Incoming)
 }
 
 // Hint says what a person can do about it.

@@ -102,7 +102,7 @@ func (m *Mirror) document(s *schema.Schema, c *schema.Class, raw bson.Raw) (chan
 }
 
 func unsyncedIn(u *Unsynced) *history.Unsynced {
-	return &history.Unsynced{Path: u.Path, Expected: u.Expected, Found: u.Found, Reason: u.Error(), Missing: u.Missing}
+	return &history.Unsynced{Path: short(u.Path), Expected: short(u.Expected), Found: short(u.Found), Reason: short(u.Error()), Missing: u.Missing}
 }
 
 // Plan implements history.Mirror.
@@ -115,7 +115,7 @@ func (m *Mirror) Plan(s *schema.Schema, c *schema.Class, doc *history.Document, 
 	if err != nil {
 		var r *RefusedValue
 		if errors.As(err, &r) {
-			return history.Write{}, &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: ch.Key}, Reason: r.Error(), Err: err}
+			return history.Write{}, &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: ch.Key}, Reason: short(r.Error()), Err: err}
 		}
 		return history.Write{}, fmt.Errorf("plan write to %s: %w", collectionName(c), err)
 	}
@@ -202,7 +202,7 @@ func (m *Mirror) write(ctx context.Context, c *schema.Class, b *batch) error {
 		index = refused.Index
 	}
 	if reason := refusalReason(refused); reason != "" && index >= 0 && index < len(b.keys) {
-		return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: b.keys[index]}, Reason: reason, Err: err}
+		return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: b.keys[index]}, Reason: short(reason), Err: err}
 	}
 	return fmt.Errorf("write to %s: %w", collectionName(c), err)
 }

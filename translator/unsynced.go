@@ -3,6 +3,7 @@ package translator
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -72,6 +73,18 @@ func joinPath(step, rest string) string {
 		return step
 	}
 	return step + "." + rest
+}
+
+// maxText is how long in bytes a text may be that goes where people read it. The
+// names of fields, which it may have in it, have up to 16 MB.
+const maxText = 1000
+
+// short cuts a text off where it becomes too long.
+func short(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // typeName is the name MongoDB's own tools use for a BSON type.
