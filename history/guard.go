@@ -222,8 +222,7 @@ func (w *work) guard(class string, n int) error {
 	if gone < guardErasures || 2*gone < max(e.had, e.fewer) {
 		return nil
 	}
-	ctx := context.WithoutCancel(w.plain)
-	left, err := f.countStates(ctx, class, int64(4*gone-e.fewer)) // more need not be known now
+	left, err := f.countStates(w.plain, class, int64(4*gone-e.fewer)) // more need not be known now
 	if err != nil {
 		return err
 	}
@@ -232,7 +231,7 @@ func (w *work) guard(class string, n int) error {
 	}
 	// Where as many come as go, as in a queue, nothing is gone.
 	unsynced := f.unsyncedOf(class)
-	there, err := f.store.opts.Mirror.Count(ctx, w.schema.Class(class), int64(max(e.had, 1)+unsynced))
+	there, err := f.store.opts.Mirror.Count(w.plain, w.schema.Class(class), int64(max(e.had, 1)+unsynced))
 	if err != nil {
 		return err
 	}
