@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,26 @@ func (v Value) Coefficient() *big.Int {
 		c.SetInt64(0)
 	}
 	return c
+}
+
+// Reduced returns the Decimal payload of the same value that has the smallest
+// coefficient; of all zeros the same one. Those that are no numbers stay.
+func (v Value) Reduced() Value {
+	high, low, exponent, negative := v.Decimal()
+	switch {
+	case v.IsNaN() || v.IsInfinite():
+		return v
+	case high == 0 && low == 0:
+		return DecimalValue(0, 0, 0, false)
+	}
+	for {
+		h, rest := high/10, high%10
+		l, rest := bits.Div64(rest, low, 10)
+		if rest != 0 {
+			return DecimalValue(high, low, exponent, negative)
+		}
+		high, low, exponent = h, l, exponent+1
+	}
 }
 
 var (

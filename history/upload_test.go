@@ -76,11 +76,7 @@ func TestProgressAlone(t *testing.T) {
 	if err := d.upload(&history.Upload{Progress: history.Cursor{Client: 9, Server: head * history.Stride}}); err != nil {
 		t.Fatal(err)
 	}
-	for d.client.UploadCursor().Client != 9 {
-		if b.ctx.Err() != nil {
-			t.Fatalf("progress never becomes durable: %v", d.client.UploadCursor())
-		}
-	}
+	b.wait("progress becomes durable", func() bool { return d.client.UploadCursor().Client == 9 })
 	if now, _ := b.file.Head(); now != head {
 		t.Errorf("head moved from %d to %d", head, now)
 	}

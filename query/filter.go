@@ -263,18 +263,7 @@ func (f *filterer) elements(left *field, t *test, c changeset.Value, negated boo
 	if opposite {
 		cond = cond.negated()
 	}
-	name := f.name(left)
-	// ALL holds is NONE fails; and NONE is NOT ANY.
-	switch t.quantifier {
-	case allOf:
-		cond, negated = cond.negated(), !negated
-	case noneOf:
-		negated = !negated
-	}
-	if negated {
-		return cond.noElement(name)
-	}
-	return cond.anyElement(name)
+	return cond.elements(f.name(left), t.quantifier, negated)
 }
 
 // elementsIn is elements for: some, all or no elements equal one of the items.
@@ -286,18 +275,7 @@ func (f *filterer) elementsIn(left *field, t *test, items []changeset.Value, neg
 		cond.everything = cond.everything || c.everything
 		cond.alternatives = append(cond.alternatives, c.alternatives...)
 	}
-	cond = cond.merged()
-	name := f.name(left)
-	switch t.quantifier {
-	case allOf:
-		cond, negated = cond.negated(), !negated
-	case noneOf:
-		negated = !negated
-	}
-	if negated {
-		return cond.noElement(name)
-	}
-	return cond.anyElement(name)
+	return cond.merged().elements(f.name(left), t.quantifier, negated)
 }
 
 // size returns the filter for a collection's number of elements: whether there
@@ -379,6 +357,22 @@ func (c condition) negatedField(name string) Doc {
 		return Doc{{name, Doc{{"$nin", values}}}}
 	}
 	return Doc{{"$nor", []any{d}}}
+}
+
+// elements returns the filter for so many of a collection's elements meeting the
+// condition, or for its negation.
+func (c condition) elements(name string, q quantifier, negated bool) Doc {
+	// ALL holds is NONE fails; and NONE is NOT ANY.
+	switch q {
+	case allOf:
+		c, negated = c.negated(), !negated
+	case noneOf:
+		negated = !negated
+	}
+	if negated {
+		return c.noElement(name)
+	}
+	return c.anyElement(name)
 }
 
 func (c condition) anyElement(name string) Doc {

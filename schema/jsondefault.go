@@ -129,8 +129,7 @@ func defaultJSON(v changeset.Value) any {
 	case changeset.ObjectID:
 		return tagged("$oid", hex.EncodeToString([]byte(v.Str)))
 	case changeset.UUID:
-		h := hex.EncodeToString([]byte(v.Str))
-		return tagged("$uuid", h[:8]+"-"+h[8:12]+"-"+h[12:16]+"-"+h[16:20]+"-"+h[20:])
+		return tagged("$uuid", changeset.UUIDText(v.Str))
 	case changeset.Binary:
 		return tagged("$binary", map[string]any{"base64": base64.StdEncoding.EncodeToString([]byte(v.Str)), "subType": "00"})
 	}

@@ -2,7 +2,6 @@ package transform
 
 import (
 	"math"
-	"math/bits"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 )
@@ -20,29 +19,9 @@ func equalValues(v, w changeset.Value) bool {
 	case changeset.Double:
 		return v.Float64() == w.Float64()
 	case changeset.Decimal:
-		return reduced(v) == reduced(w)
+		return v.Reduced() == w.Reduced()
 	}
 	return v == w
-}
-
-// reduced returns a decimal without trailing zeros; all zeros become one.
-func reduced(v changeset.Value) changeset.Value {
-	if v.IsNaN() || v.IsInfinite() {
-		return v
-	}
-	high, low, exponent, negative := v.Decimal()
-	if high == 0 && low == 0 {
-		return changeset.DecimalValue(0, 0, 0, false)
-	}
-	for {
-		h, rest := high/10, high%10
-		l, rest := bits.Div64(rest, low, 10)
-		if rest != 0 {
-			return changeset.DecimalValue(high, low, exponent, negative)
-		}
-		high, low = h, l
-		exponent++
-	}
 }
 
 // comparedByPosition reports whether the original compares values like this

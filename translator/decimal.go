@@ -2,7 +2,6 @@ package translator
 
 import (
 	"math"
-	"math/bits"
 	"strconv"
 	"strings"
 
@@ -84,7 +83,7 @@ func decimalFromDouble(f float64) changeset.Value {
 
 // decimalToInt returns the integer a decimal stands for exactly, within ±2^53.
 func decimalToInt(v changeset.Value) (int64, bool) {
-	v = stripZeros(v)
+	v = v.Reduced()
 	high, low, exponent, negative := v.Decimal()
 	if high != 0 || low > maxExactInt || exponent < 0 || exponent == changeset.DecimalNaN || exponent == changeset.DecimalInfinity {
 		return 0, false
@@ -99,24 +98,4 @@ func decimalToInt(v changeset.Value) (int64, bool) {
 		return -int64(low), true
 	}
 	return int64(low), true
-}
-
-// stripZeros returns the decimal of the same value with the smallest
-// coefficient; zeros of either sign become the plain 0.
-func stripZeros(v changeset.Value) changeset.Value {
-	high, low, exponent, negative := v.Decimal()
-	if exponent == changeset.DecimalNaN || exponent == changeset.DecimalInfinity {
-		return v
-	}
-	if high == 0 && low == 0 {
-		return changeset.DecimalValue(0, 0, 0, false)
-	}
-	for {
-		h, rest := high/10, high%10
-		l, rest := bits.Div64(rest, low, 10)
-		if rest != 0 {
-			return changeset.DecimalValue(high, low, exponent, negative)
-		}
-		high, low, exponent = h, l, exponent+1
-	}
 }
