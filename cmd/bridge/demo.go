@@ -63,13 +63,13 @@ func demo(ctx context.Context, mongoURI string, out io.Writer) error {
 	name := fmt.Sprintf("demo-%05x", rand.N(1<<20)) // the databases go by it
 	flags := config.Flags{Listen: "127.0.0.1:0", AppID: name, Database: "isthmus_" + name, MongoDB: mongoURI}
 
-	ctx, stop := context.WithCancel(ctx)
+	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	ready, log := &readyLine{line: make(chan string, 1)}, &demoLog{}
 	ended := make(chan error, 1)
 	started := time.Now()
 	fmt.Fprintln(out, "Starting a bridge and its MongoDB …")
-	go func() { ended <- dev(ctx, flags, data, ready, log) }()
+	go func() { ended <- dev(serving, flags, data, ready, log) }()
 	select {
 	case line := <-ready.line:
 		err = show(ctx, out, line, mongoURI, flags, time.Since(started))

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/isthmus-sync/isthmus/internal/mongod"
 )
 
@@ -36,5 +38,37 @@ func TestDemo(t *testing.T) {
 	}
 	if strings.Contains(text, "\x1b[") {
 		t.Error("there are colours although it is no terminal")
+	}
+}
+
+// spoiler writes another name over the bread's before the last step.
+type spoiler struct {
+	t   *testing.T
+	uri string
+	app string
+	out bytes.Buffer
+}
+
+func (s *spoiler) Write(p []byte) (int, error) {
+	if _, rest, ok := strings.Cut(string(p), ", app "); ok {
+		s.app, _, _ = strings.Cut(rest, ",")
+	}
+	if strings.HasPrefix(string(p), "5. ") {
+		runCommand(s.t, s.uri, "isthmus_"+s.app, bson.D{{Key: "update", Value: demoClass}, {Key: "updates", Value: bson.A{
+			bson.M{"q": bson.M{"_id": "bread"}, "u": bson.M{"$set": bson.M{"name": "Toast"}}},
+		}}})
+	}
+	return s.out.Write(p)
+}
+
+// A demonstration that goes wrong says why, and shows the bridge's log.
+func TestDemoFails(t *testing.T) {
+	s := &spoiler{t: t, uri: sharedMongo(t)}
+	err := demo(t.Context(), s.uri, s)
+	if err == nil || !strings.Contains(err.Error(), "Toast") {
+		t.Errorf("got %v", err)
+	}
+	if _, log, _ := strings.Cut(s.out.String(), "The bridge's log:"); !strings.Contains(log, "serving") {
+		t.Errorf("the log is not shown:\n%s", &s.out)
 	}
 }
