@@ -3,13 +3,10 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/isthmus-sync/isthmus/internal/bridgeprogram"
 	"github.com/isthmus-sync/isthmus/internal/mongotest"
 	"github.com/isthmus-sync/isthmus/internal/subprocess"
 )
@@ -24,33 +22,10 @@ import (
 // shutdownTime is how long a bridge may take to finish what it is doing.
 const shutdownTime = 30 * time.Second
 
-var built struct {
-	once sync.Once
-	path string
-	err  error
-}
-
-// bridgeProgram builds the bridge, once.
+// bridgeProgram is the path of the bridge.
 func bridgeProgram(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		name, args, cgo := "bridge", []string{"build"}, "CGO_ENABLED=0"
-		if os.Getenv("E2E_RACE") != "" {
-			name, args, cgo = "bridge-race", append(args, "-race"), "CGO_ENABLED=1"
-		}
-		if built.path, built.err = filepath.Abs(filepath.Join("..", ".cache", "e2e", name)); built.err != nil {
-			return
-		}
-		cmd := exec.Command("go", append(args, "-o", built.path, "../cmd/bridge")...)
-		cmd.Env = append(os.Environ(), cgo)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build the bridge: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
+	return bridgeprogram.Path(t, os.Getenv("E2E_RACE") != "")
 }
 
 // bridge is a `bridge dev` under test. It keeps its address over restarts.
@@ -106,6 +81,7 @@ func (b *bridge) start(listen string) {
 	}
 	defer r.Close()
 	cmd := exec.Command(bridgeProgram(b.t), append(b.args, "--listen", listen)...)
+	cmd.Env = bridgeprogram.Environ()
 	cmd.Stdout, cmd.Stderr = w, b.log
 	p, err := subprocess.Start(cmd)
 	w.Close()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isthmus-sync/isthmus/internal/bridgeprogram"
 	"github.com/isthmus-sync/isthmus/internal/subprocess"
 )
 
@@ -24,35 +25,6 @@ const (
 	startPatience = 60 * time.Second // of a bridge, until it serves
 	stopPatience  = 40 * time.Second // of a bridge, until it has shut down
 )
-
-var built struct {
-	once sync.Once
-	path string
-	err  error
-}
-
-// program builds the bridge, once.
-func program(t testing.TB) string {
-	t.Helper()
-	built.once.Do(func() {
-		name, args, cgo := "bridge", []string{"build"}, "CGO_ENABLED=0"
-		if *raceFlag {
-			name, args, cgo = "bridge-race", append(args, "-race"), "CGO_ENABLED=1"
-		}
-		if built.path, built.err = filepath.Abs(filepath.Join("..", ".cache", "faults", name)); built.err != nil {
-			return
-		}
-		cmd := exec.Command("go", append(args, "-o", built.path, "../cmd/bridge")...)
-		cmd.Env = append(os.Environ(), cgo)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build the bridge: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
 
 // node is a bridge under test: a process that comes and goes, at one address.
 type node struct {
@@ -101,8 +73,8 @@ func freeAddr(t testing.TB) string {
 func (n *node) launch() {
 	n.t.Helper()
 	n.log = newNodeLog()
-	cmd := exec.Command(program(n.t), "serve", "--config", n.config)
-	cmd.Env = append(os.Environ(), "BRIDGE_LISTEN_ADDR="+n.addr)
+	cmd := exec.Command(bridgeprogram.Path(n.t, *raceFlag), "serve", "--config", n.config)
+	cmd.Env = append(bridgeprogram.Environ(), "BRIDGE_LISTEN_ADDR="+n.addr)
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	var err error
 	if n.process, err = subprocess.Start(cmd); err != nil {
@@ -154,7 +126,7 @@ func (n *node) stop() {
 
 // command runs another command of the bridge beside it, and returns what that says.
 func (n *node) command(args ...string) (string, error) {
-	cmd := exec.CommandContext(n.t.Context(), program(n.t), append(args, "--config", n.config)...)
+	cmd := exec.CommandContext(n.t.Context(), bridgeprogram.Path(n.t, *raceFlag), append(args, "--config", n.config)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

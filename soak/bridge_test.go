@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +15,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/isthmus-sync/isthmus/internal/bridgeprogram"
 	"github.com/isthmus-sync/isthmus/internal/mongotest"
 	"github.com/isthmus-sync/isthmus/internal/subprocess"
 )
@@ -27,31 +26,6 @@ const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
 )
-
-var built struct {
-	once sync.Once
-	path string
-	err  error
-}
-
-// program builds the bridge, once.
-func program(t testing.TB) string {
-	t.Helper()
-	built.once.Do(func() {
-		if built.path, built.err = filepath.Abs(filepath.Join("..", ".cache", "soak", "bridge")); built.err != nil {
-			return
-		}
-		cmd := exec.Command("go", "build", "-o", built.path, "../cmd/bridge")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build the bridge: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
 
 // bridge is a `bridge dev` on the shared mongod.
 type bridge struct {
@@ -65,7 +39,7 @@ func startBridge(t testing.TB) *bridge {
 	t.Helper()
 	db := mongotest.Database(t)
 	b := &bridge{app: db.Name(), documents: db, log: &complaints{}}
-	cmd := exec.Command(program(t), "dev", "--app-id", b.app, "--listen", "127.0.0.1:0",
+	cmd := exec.Command(bridgeprogram.Path(t, false), "dev", "--app-id", b.app, "--listen", "127.0.0.1:0",
 		"--mongodb", mongotest.URI(t), "--database", db.Name(), "--data", t.TempDir())
 	r, w, err := os.Pipe()
 	if err != nil {
