@@ -4,15 +4,11 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
-
-	"github.com/isthmus-sync/isthmus/protocol"
 )
 
 // leaving is an Authenticator whose clients go while it works.
@@ -58,20 +54,7 @@ func TestCutMessageIsNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			var socket *net.TCPConn
-			transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				c, err := new(net.Dialer).DialContext(ctx, network, addr)
-				if err == nil {
-					socket = c.(*net.TCPConn)
-				}
-				return c, err
-			}}
-			defer transport.CloseIdleConnections()
-			w, err := r.tryDialBy(&http.Client{Transport: transport}, "user:ann", protocol.Offer(true)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			expect[*protocol.LogMessage](w)
+			w, socket := r.dialTCP("ann")
 			if _, err := socket.Write([]byte(sent)); err != nil {
 				t.Fatal(err)
 			}

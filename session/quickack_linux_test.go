@@ -1,14 +1,9 @@
 package session
 
 import (
-	"context"
-	"net"
-	"net/http"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/isthmus-sync/isthmus/protocol"
 )
 
 // The clients' sockets have Nagle's algorithm on: their second small message
@@ -18,19 +13,10 @@ import (
 func TestSmallMessagesAreAcknowledgedAtOnce(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.QuietDelay = time.Minute })
 	r.file.commit(dogs())
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil {
-			err = c.(*net.TCPConn).SetNoDelay(false)
-		}
-		return c, err
-	}}
-	defer transport.CloseIdleConnections()
-	w, err := r.tryDialBy(&http.Client{Transport: transport}, "user:ann", protocol.Offer(true)...)
-	if err != nil {
+	w, socket := r.dialTCP("ann")
+	if err := socket.SetNoDelay(false); err != nil {
 		t.Fatal(err)
 	}
-	expect[*protocol.LogMessage](w)
 	p := w.open(1)
 	var took []time.Duration
 	for range 15 {

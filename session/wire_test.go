@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -148,6 +149,26 @@ func (r *rig) dialOffering(user string, offered ...string) *wire {
 		expect[*protocol.LogMessage](w)
 	}
 	return w
+}
+
+// dialTCP is dial that hands the TCP socket out as well.
+func (r *rig) dialTCP(user string) (*wire, *net.TCPConn) {
+	r.t.Helper()
+	var socket *net.TCPConn
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			socket = c.(*net.TCPConn)
+		}
+		return c, err
+	}}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	w, err := r.tryDialBy(&http.Client{Transport: transport}, "user:"+user, protocol.Offer(r.server.opts.Flexible)...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	expect[*protocol.LogMessage](w)
+	return w, socket
 }
 
 // send sends messages, back to back.
