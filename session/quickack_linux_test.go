@@ -25,9 +25,8 @@ func TestSmallMessagesAreAcknowledgedAtOnce(t *testing.T) {
 		p.awaitMark()
 		took = append(took, time.Since(start))
 	}
-	slices.Sort(took)
-	const delayed = 35 * time.Millisecond
-	if median := took[len(took)/2]; median > delayed {
-		t.Errorf("a message behind another took %v, all: %v", median, took)
+	const delayed = 35 * time.Millisecond // where TCP delays one, it delays all
+	if fastest := slices.Min(took); fastest > delayed {
+		t.Errorf("a message behind another takes %v at least: %v", fastest, took)
 	}
 }
