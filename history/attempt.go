@@ -130,6 +130,7 @@ func (f *File) try(ctx, txn context.Context, b *batchState) (*work, error) {
 	}
 	w := f.newWork(txn, b)
 	w.plain, w.moved = ctx, b.contended
+	b.tried = w
 	if err := w.run(); err != nil {
 		return nil, w.reconsider(err)
 	}

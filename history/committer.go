@@ -233,6 +233,12 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		began := time.Now()
 		err := f.attempt(ctx, b)
 		strains := isStraining(err, time.Since(began))
+		tooLarge := isTooLarge(err)
+		if !tooLarge && strains && strained >= maxStrained && b.isHeavy() {
+			if tooLarge = !f.isContended(ctx, b); !tooLarge {
+				strained = 0 // others' writes say nothing of its size
+			}
+		}
 		var (
 			fault   *jobError
 			refusal *Refusal
@@ -285,7 +291,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			// how far it came.
 			f.log.Error("it can't be found out whether a commit has landed; its uploads are asked for again", "jobs", len(b.jobs), "error", err)
 			b.fail(fmt.Errorf("commit: %w", err))
-		case isTooLarge(err), strains && strained >= maxStrained && b.isHeavy():
+		case tooLarge:
 			f.store.opts.OnRetry(RetryTooLarge)
 			if !f.divide(b, true) {
 				f.refuseTooLarge(b, err)
@@ -344,9 +350,10 @@ type batchState struct {
 	refused map[changeset.ObjectRef]string // objects that MongoDB refused, with reasons
 	// tooLarge are those whose documents are more than a transaction takes.
 	tooLarge  map[changeset.ObjectRef]bool
-	contended bool // the next attempt locks the head first
-	entries   int  // appended by the attempt that committed
-	touched   int  // objects that they are about, each counted anew
+	contended bool  // the next attempt locks the head first
+	tried     *work // the last attempt
+	entries   int   // appended by the attempt that committed
+	touched   int   // objects that they are about, each counted anew
 }
 
 // jobError says that one job is at fault.

@@ -1,11 +1,14 @@
 package history
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
+	"github.com/isthmus-sync/isthmus/schema"
 )
 
 // A transaction may be more than MongoDB takes: all that it writes has to fit a
@@ -42,6 +45,33 @@ func isTooLarge(err error) bool {
 // its size. Where nodes vie for the head it has not come to that.
 func isStraining(err error, took time.Duration) bool {
 	return err != nil && !errors.Is(err, errMoveHead) && (hasCode(err, codeWriteConflict) || isTransient(err) && took > slowTransaction)
+}
+
+// isContended reports whether an upload fails since others write to its documents all
+// the time: one is another now than the last attempt read it.
+func (f *File) isContended(ctx context.Context, b *batchState) bool {
+	if b.jobs[0].upload == nil || b.tried == nil {
+		return false
+	}
+	byClass := map[*schema.Class][]changeset.Key{}
+	for _, ref := range b.tried.order {
+		if o := b.tried.objects[ref]; o.doc != nil {
+			byClass[o.class] = append(byClass[o.class], ref.Key)
+		}
+	}
+	for class, keys := range byClass {
+		now, err := f.store.opts.Mirror.Read(ctx, b.tried.schema, class, keys)
+		if err != nil {
+			return true // it is tried again
+		}
+		for _, k := range keys {
+			read := b.tried.objects[changeset.ObjectRef{Class: class.Name, Key: k}].doc
+			if now[k] == nil || !bytes.Equal(now[k].Raw, read.Raw) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isHeavy reports whether the batch is one large changeset, or hints.

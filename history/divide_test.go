@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -122,6 +123,52 @@ func TestChangesetTooLarge(t *testing.T) {
 			t.Errorf("%d dogs are in, want the other device's", n)
 		}
 	}
+}
+
+// hotMongoDB has a document that others write to whenever a transaction is about to
+// write, some times.
+type hotMongoDB struct {
+	history.Mirror
+	write func() // outside
+	times int
+}
+
+func (m *hotMongoDB) Write(ctx context.Context, c *schema.Class, writes []history.Write) error {
+	if m.times > 0 {
+		m.times--
+		m.write()
+	}
+	return m.Mirror.Write(ctx, c, writes)
+}
+
+// A large changeset that meets others' writes again and again is not taken for too
+// large.
+func TestLargeChangesetIsContended(t *testing.T) {
+	defer history.SetMaxStrained(7)()
+	hot := &hotMongoDB{}
+	b := newBed(t, func(o *history.Options) {
+		hot.Mirror, o.Mirror = o.Mirror, hot
+		o.HintWait = 1
+	})
+	d := b.device()
+	d.mustSend(ops(dogSchema))
+	d.mustSend(newDogs(0, 6))
+	d.catchUp()
+	hot.times, hot.write = 20, func() {
+		if _, err := b.db.Collection("Dog").UpdateByID(b.ctx, 0, bson.D{{Key: "$inc", Value: bson.D{{Key: "theirs", Value: 1}}}}); err != nil {
+			t.Error(err)
+		}
+	}
+	d.version++
+	err := d.upload(&history.Upload{
+		Progress: history.Cursor{Client: d.version, Server: d.base},
+		Entries: []history.UploadEntry{{ClientVersion: d.version, Base: d.base, Timestamp: 300_000_000_000, Size: 3 << 20,
+			Changeset: ops(`[{"op":"Update","class":"Dog","pk":0,"path":["age"],"value":50},{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":51}]`)}},
+	})
+	if err != nil || hot.times != 0 {
+		t.Errorf("got %v, with %d writes to come", err, hot.times)
+	}
+	b.wantDocument("Dog", 0, `{"_id":{"$numberLong":"0"},"age":{"$numberLong":"50"},"name":"dog 0","tags":["0"],"theirs":{"$numberInt":"20"}}`)
 }
 
 // What others have written goes in parts as well, and transactions stay whole as
