@@ -60,10 +60,6 @@ func (e *Entry) Encoded() []byte {
 	return e.encoded
 }
 
-// On returns the entry's instructions on one object, in order. They share
-// memory with the entry.
-func (e *Entry) On(ref changeset.ObjectRef) changeset.Changeset { return on(e.Changeset, ref) }
-
 // on returns the instructions on one object, in order.
 func on(cs changeset.Changeset, ref changeset.ObjectRef) changeset.Changeset {
 	var out changeset.Changeset
@@ -71,17 +67,6 @@ func on(cs changeset.Changeset, ref changeset.ObjectRef) changeset.Changeset {
 		in := &cs[i]
 		if !in.Op.IsSchema() && in.Object() == ref {
 			out = append(out, *in)
-		}
-	}
-	return out
-}
-
-// SchemaInstructions returns the entry's instructions about classes and properties.
-func (e *Entry) SchemaInstructions() changeset.Changeset {
-	var out changeset.Changeset
-	for _, in := range e.Changeset {
-		if in.Op.IsSchema() {
-			out = append(out, in)
 		}
 	}
 	return out

@@ -43,9 +43,6 @@ type Scan struct {
 	Epoch int64 `bson:"epoch"`
 }
 
-// Class names the class that is scanned.
-func (s *Scan) Class() string { return s.ID.Class }
-
 // Property names a property of a class.
 type Property struct {
 	Class string `bson:"class"`
@@ -63,19 +60,6 @@ func (f *File) ReadScan(ctx context.Context, class string) (Scan, error) {
 	}
 	s.ID = id
 	return s, nil
-}
-
-// ListScans returns how far all scans have come.
-func (f *File) ListScans(ctx context.Context) ([]Scan, error) {
-	cur, err := f.store.scans.Find(ctx, bson.D{{Key: "_id.file", Value: f.name}}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
-	if err != nil {
-		return nil, fmt.Errorf("read scans: %w", err)
-	}
-	var out []Scan
-	if err := cur.All(ctx, &out); err != nil {
-		return nil, fmt.Errorf("read scans: %w", err)
-	}
-	return out, nil
 }
 
 // WriteScan stores how far a scan has come. The error is ErrScanForgotten when it

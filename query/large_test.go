@@ -37,7 +37,6 @@ func TestLargeQueries(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		p.Filter("q.")
-		p.Requires("a")
 		p.Without(p)
 		runtime.ReadMemStats(&after)
 		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > uint64(2000*len(text)) {

@@ -1,11 +1,6 @@
 package query_test
 
-import (
-	"slices"
-	"testing"
-
-	"github.com/isthmus-sync/isthmus/changeset"
-)
+import "testing"
 
 // Each line holds spellings of one query; lines differ.
 func TestKey(t *testing.T) {
@@ -88,52 +83,5 @@ func TestMatchesAllAndNone(t *testing.T) {
 		if got := [2]bool{p.MatchesAll(), p.MatchesNone()}; got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}
-	}
-}
-
-func TestRequires(t *testing.T) {
-	ints := func(vs ...int64) (out []changeset.Value) {
-		for _, v := range vs {
-			out = append(out, changeset.IntValue(v))
-		}
-		return out
-	}
-	for _, test := range []struct {
-		text string
-		ok   bool
-		want []changeset.Value
-	}{
-		{`a == 1`, true, ints(1)}, {`1 == a`, true, ints(1)}, {`a IN {1, 2}`, true, ints(1, 2)}, {`{1, 2} == a`, true, ints(1, 2)},
-		{`a == 1 and b == 2`, true, ints(1)}, {`(a == 1 and b == 2) or a == 3`, true, ints(1, 3)}, {`a IN {1, 2, 3} and a IN {1, 2}`, true, ints(1, 2)},
-		{`a == 1 or b == 2`, false, nil}, {`a > 1`, false, nil}, {`a != 1`, false, nil}, {`!(a == 1)`, false, nil}, {`b == 1`, false, nil},
-		{`a == b`, false, nil}, {`NONE {1} == a`, false, nil}, {`TRUEPREDICATE`, false, nil}, {`FALSEPREDICATE`, true, nil},
-		{`a == 1.5`, true, nil}, {`a == 1.0`, true, ints(1)}, {`a == NULL`, true, []changeset.Value{changeset.NullValue()}},
-		{`(a + 1) == 1`, false, nil},
-	} {
-		p, err := bind(taskSchema(), "Task", test.text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, ok := p.Requires("a")
-		slices.SortFunc(got, func(a, b changeset.Value) int { return int(a.Num - b.Num) })
-		if ok != test.ok || !slices.Equal(got, test.want) {
-			t.Errorf("%s requires %v, %v; want %v, %v", test.text, got, ok, test.want, test.ok)
-		}
-	}
-	for text, field := range map[string]string{`d == 1.5`: "d", `ANY tags == "x"`: "tags", `mx == 5`: "mx", `s ==[c] "x"`: "s", `dec == 1`: "dec"} {
-		p, err := bind(taskSchema(), "Task", text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := p.Requires(field); ok {
-			t.Errorf("%s requires %v", text, got)
-		}
-	}
-	p, err := bind(taskSchema(), "Task", `_id == oid(000000000000000000000007)`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, ok := p.Requires("_id"); !ok || len(got) != 1 || got[0] != changeset.ObjectIDValue([12]byte{11: 7}) {
-		t.Errorf("key: %v, %v", got, ok)
 	}
 }

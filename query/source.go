@@ -78,6 +78,16 @@ func (f *field) typ() changeset.Type {
 	return f.property.Type
 }
 
+// hasPlainEquality reports whether equal values of the field are the same
+// payload.
+func (f *field) hasPlainEquality() bool {
+	switch f.typ() {
+	case changeset.Int, changeset.Bool, changeset.String, changeset.Binary, changeset.Timestamp, changeset.ObjectID, changeset.UUID:
+		return true
+	}
+	return false
+}
+
 func (f *field) many() bool { return f.property != nil && f.property.Collection != changeset.Single }
 
 func (f *field) text() string { return strconv.Quote(f.name) }
