@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -91,7 +92,7 @@ func (g *guest) writeSchema(c *cobra.Command, args []string, dir string, force b
 		flags |= os.O_EXCL
 	}
 	for i, name := range classes {
-		path := filepath.Join(dir, name+".json")
+		path := filepath.Join(dir, schemaFileName(name))
 		if err := writeFile(path, flags, texts[i]); errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("write schema: %s is there already; --force overwrites it", path)
 		} else if err != nil {
@@ -102,6 +103,20 @@ func (g *guest) writeSchema(c *cobra.Command, args []string, dir string, force b
 		}
 	}
 	return nil
+}
+
+// inFileNames escapes what leads out of a folder: names of classes are what devices
+// make them.
+var inFileNames = strings.NewReplacer("/", "%2F", `\`, "%5C", "%", "%25")
+
+// schemaFileName is the name of a class's file. One that would mean something else
+// where loadSchema reads it gets an underscore.
+func schemaFileName(class string) string {
+	name := inFileNames.Replace(class)
+	if file := name + ".json"; file == exportedSchema || file == exportedRelationships || strings.HasSuffix(file, relationshipsSuffix) {
+		name += "_"
+	}
+	return name + ".json"
 }
 
 func writeFile(path string, flags int, text []byte) error {

@@ -272,6 +272,20 @@ func TestSchemaPrint(t *testing.T) {
 	}
 }
 
+// Whatever devices call their classes, the files lie in the folder, and are read as
+// what they are.
+func TestSchemaFileNames(t *testing.T) {
+	for class, want := range map[string]string{
+		"Dog": "Dog.json", "Größe": "Größe.json", "a.b": "a.b.json", "a/../../b": "a%2F..%2F..%2Fb.json", `a\..\b`: "a%5C..%5Cb.json", "a%2Fb": "a%252Fb.json",
+		"schema": "schema_.json", "relationships": "relationships_.json", "Dog.relationships": "Dog.relationships_.json",
+	} {
+		got := schemaFileName(class)
+		if got != want || filepath.Base(got) != got {
+			t.Errorf("class %q goes to %q, want %q", class, got, want)
+		}
+	}
+}
+
 // The history is printed, whole or about one thing.
 func TestHistoryCommand(t *testing.T) {
 	t.Parallel()
