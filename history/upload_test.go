@@ -237,6 +237,43 @@ func TestRefusedByMongoDB(t *testing.T) {
 	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"}}`)
 }
 
+// A change that MongoDB refuses leaves the object as it was, for its device, too.
+func TestChangeRefusedByMongoDB(t *testing.T) {
+	b := newBed(t)
+	d := b.device()
+	d.mustSend(ops(dogSchema), newDogs(0, 2))
+	err := b.db.RunCommand(b.ctx, bson.D{{Key: "collMod", Value: "Dog"}, {Key: "validator", Value: bson.D{
+		{Key: "age", Value: bson.D{{Key: "$lt", Value: 100}}}}}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.catchUp()
+	d.mustSend(ops(`[{"op":"Update","class":"Dog","pk":0,"path":["age"],"value":100},{"op":"Update","class":"Dog","pk":0,"path":["name"],"value":"old"},
+		{"op":"Update","class":"Dog","pk":1,"path":["age"],"value":99}]`))
+	e := b.last()
+	b.wantInstructions(e, "Update Dog[1].age = int:99")
+	for _, o := range e.Objects {
+		switch o.Ref.Key.Int {
+		case 0:
+			if !o.Refresh || !strings.Contains(o.Refused, "the collection's validation refuses the document") || o.Whole == nil ||
+				o.Whole.Fields["name"] != changeset.StringValue("dog 0") {
+				t.Errorf("the refused one: %+v", o)
+			}
+		case 1:
+			if o.Refused != "" {
+				t.Errorf("the other one: %+v", o)
+			}
+		}
+	}
+	if len(e.Objects) != 2 {
+		t.Errorf("touched: %+v", e.Objects)
+	}
+	b.wantDocument("Dog", 0, `{"_id":{"$numberLong":"0"},"age":{"$numberLong":"0"},"name":"dog 0","tags":["0"]}`)
+	if diff := b.disagreement(); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A value of a unique index may go from one object to another in one commit, whether
 // the other is written before or after the one gives it up.
 func TestUniqueValueMovesOn(t *testing.T) {

@@ -49,10 +49,19 @@ func (g *Ingester) noteScan(p Progress) {
 	g.scans[p.Class] = p
 }
 
+// dropScans forgets the scans that are not done: whoever reads the stream next goes
+// on with them.
+func (g *Ingester) dropScans() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.scans, func(_ string, p Progress) bool { return !p.Done })
+}
+
 // scanAll scans the classes that were never scanned in their present shape, now
 // and whenever the schema changes. A class that can't be scanned keeps no other
 // from it.
 func (g *Ingester) scanAll(ctx context.Context) error {
+	defer g.dropScans()
 	pause := firstScanPause
 	suspicions := map[string]*suspicion{} // by class
 	for {

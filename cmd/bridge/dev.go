@@ -62,7 +62,8 @@ func dev(ctx context.Context, flags config.Flags, data string, stdout, stderr io
 	if err != nil {
 		return fmt.Errorf("configuration:\n%w", err)
 	}
-	logger := newLogger(cfg.Log, stderr)
+	out := newConsole(stderr)
+	logger := newLogger(cfg.Log, out)
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
@@ -103,7 +104,7 @@ func dev(ctx context.Context, flags config.Flags, data string, stdout, stderr io
 	}
 	group.Go(func() error {
 		defer stop()
-		return run(serving, cfg, logger, func(addr string) { announce(cfg, addr, stdout, stderr) })
+		return run(serving, cfg, logger, out, func(addr string) { announce(cfg, addr, stdout, out) })
 	})
 	return group.Wait()
 }

@@ -26,6 +26,9 @@ func logLevel(name string) slog.Level {
 }
 
 func isTerminal(w io.Writer) bool {
+	if c, ok := w.(*console); ok {
+		return c.bar.terminal
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

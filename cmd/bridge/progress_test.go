@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/isthmus-sync/isthmus/translator"
 )
 
 func TestProgressBar(t *testing.T) {
@@ -42,5 +45,33 @@ func TestProgressBar(t *testing.T) {
 		if got := b.String(); got != c.want {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
+	}
+}
+
+// A line of the log takes the place of the bar, which comes back below it.
+func TestConsole(t *testing.T) {
+	var b bytes.Buffer
+	c := newConsole(&b)
+	now := time.Now()
+	c.bar.terminal, c.bar.every, c.bar.next = true, progressDraws, now
+	c.bar.clock = func() time.Time { return now }
+	scans := []translator.Progress{{Class: "Cat", Looked: 9, Total: 9, Done: true}, {Class: "Dog", Looked: 1, Total: 4}}
+	c.show(scans)
+	if _, err := c.Write([]byte("a line\n")); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Second)
+	scans[1].Looked = 2
+	c.show(scans)
+	scans[1].Done = true
+	c.show(scans)
+	gap := "\r" + strings.Repeat(" ", 50) + "\r"
+	want := "\r███████░░░░░░░░░░░░░░░░░░░░░░░  Dog   25 %  1 of 4" + gap + "a line\n" +
+		"\r███████████████░░░░░░░░░░░░░░░  Dog   50 %  2 of 4" + gap
+	if got := b.String(); got != want {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+	if !isTerminal(c) {
+		t.Error("the log is not as on a terminal")
 	}
 }

@@ -44,8 +44,8 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("configuration:\n%w", err)
 			}
-			logger := newLogger(cfg.Log, c.ErrOrStderr())
-			return run(c.Context(), cfg, logger, func(string) {})
+			out := newConsole(c.ErrOrStderr())
+			return run(c.Context(), cfg, newLogger(cfg.Log, out), out, func(string) {})
 		},
 	}
 	c.Flags().StringVar(&path, "config", defaultConfig, "configuration file")
@@ -53,8 +53,9 @@ func newServe() *cobra.Command {
 }
 
 // run serves until the context ends, then shuts down in order. When devices can
-// connect it calls ready with the address they connect to.
-func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready func(addr string)) error {
+// connect it calls ready with the address they connect to. It logs to logger, and
+// shows on out what is for people alone.
+func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, out *console, ready func(addr string)) error {
 	for _, w := range cfg.Warnings {
 		logger.Warn("configuration: "+w.Message, "place", w.Place.String(), "hint", w.Hint)
 	}
@@ -90,6 +91,10 @@ func run(ctx context.Context, cfg *config.Config, logger *slog.Logger, ready fun
 	group.Go(func() error { return n.ingester.Run(ingestCtx) })
 	group.Go(func() error {
 		n.survey.run(groupCtx)
+		return nil
+	})
+	group.Go(func() error {
+		out.follow(groupCtx, n.ingester.Scans)
 		return nil
 	})
 	for i, server := range servers {

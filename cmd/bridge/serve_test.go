@@ -79,7 +79,7 @@ func start(t *testing.T, cfg *config.Config) *running {
 	ready := make(chan string, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), func(addr string) { ready <- addr })
+		ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), newConsole(io.Discard), func(addr string) { ready <- addr })
 	}()
 	r.stop = sync.OnceValue(func() error {
 		cancel()
@@ -383,7 +383,7 @@ func TestServeAddressTaken(t *testing.T) {
 	} {
 		cfg := testConfig(t, "taken-abcde")
 		change(cfg)
-		err := run(context.Background(), cfg, slog.New(slog.DiscardHandler), func(string) { t.Error("it is ready") })
+		err := run(context.Background(), cfg, slog.New(slog.DiscardHandler), newConsole(io.Discard), func(string) { t.Error("it is ready") })
 		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -398,7 +398,7 @@ func TestServeStoppedBeforeItServes(t *testing.T) {
 	cfg := testConfig(t, "stopped-abcde")
 	cfg.MongoDB.URI = "mongodb://" + closedPort(t)
 	began := time.Now()
-	if err := run(ctx, cfg, slog.New(slog.DiscardHandler), func(string) { t.Error("it is ready") }); err != nil {
+	if err := run(ctx, cfg, slog.New(slog.DiscardHandler), newConsole(io.Discard), func(string) { t.Error("it is ready") }); err != nil {
 		t.Errorf("got %v, want a shutdown in order", err)
 	}
 	if took := time.Since(began); took > preflightTimeout/2 {
