@@ -98,9 +98,10 @@ type decoder struct {
 const sharedInput = 4 << 10
 
 func decode(data []byte, layout *Layout, limit int) (Changeset, int, error) {
-	var few [scanLimit]string // spares allocations
-	d := decoder{in: string(data), apart: len(data) > sharedInput, strings: few[:0], layout: layout, left: limit}
+	memory := scratches.Get().(*scratch)
+	d := decoder{in: string(data), apart: len(data) > sharedInput, strings: memory.strings, out: memory.instructions, layout: layout, left: limit}
 	d.run()
+	d.out = memory.release(d.strings, d.out)
 	if d.full {
 		return nil, limit, &LimitError{limit}
 	}
@@ -137,10 +138,6 @@ const (
 const opDefineString = 0x3f
 
 func (d *decoder) run() {
-	if len(d.in) == 0 {
-		return
-	}
-	d.out = make(Changeset, 0, min(len(d.in)/bytesPerInstruction+1, firstInstructions))
 	for d.pos < len(d.in) {
 		op := d.uint64("opcode")
 		if op == opDefineString {
@@ -168,9 +165,6 @@ func (d *decoder) run() {
 			d.err.Instruction = len(d.out) - 1
 			d.err.Reason = in.Op.String() + ": " + d.err.Reason
 		}
-	}
-	if len(d.out) == 0 {
-		d.out = nil
 	}
 }
 

@@ -69,11 +69,11 @@ func DecodeLayout(data []byte) (Changeset, Layout, error) {
 // where the layout says. Strings that come too late or not at all are defined
 // where they are needed, so that any layout will do.
 func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
-	var few [scanLimit]string // spares an allocation
+	memory := scratches.Get().(*scratch)
 	if dst == nil && len(c) > 0 {
 		dst = make([]byte, 0, sizeOf(c))
 	}
-	e := encoder{dst: dst, strings: few[:0]}
+	e := encoder{dst: dst, strings: memory.strings}
 	for i := range c {
 		for len(l) > 0 && l[0].Before <= i {
 			e.intern(l[0].Text)
@@ -85,6 +85,7 @@ func AppendLayout(dst []byte, c Changeset, l Layout) []byte {
 	for _, d := range l {
 		e.intern(d.Text)
 	}
+	memory.release(e.strings, nil)
 	return e.dst
 }
 

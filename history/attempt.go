@@ -52,6 +52,8 @@ type work struct {
 	defects   []transform.Defect                          // pairs met that devices merge wrongly
 	unfit     []unfit
 	scratch   [3]changeset.Changeset // memory that appendForeign uses again
+	made      changeset.Changeset    // the same of encode
+	encoded   []byte
 }
 
 // unfit is a part of an upload that was made on another copy of the object than

@@ -142,9 +142,9 @@ func (c *commitEncoder) appendEntry(dst []byte, s *schema.Schema, e *Entry) []by
 func (c *commitEncoder) appendTouched(dst []byte, s *schema.Schema, t *Touched) []byte {
 	at, dst := bsoncore.AppendDocumentStart(dst)
 	dst = c.appendChangeset(dst, "r", changeset.Changeset{{Op: changeset.OpCreateObject, Class: t.Ref.Class, Key: t.Ref.Key}})
-	dst = c.appendChangeset(dst, "b", object.Instructions(s, t.Ref, t.Before))
-	dst = c.appendChangeset(dst, "a", object.Instructions(s, t.Ref, t.After))
-	dst = c.appendChangeset(dst, "w", object.Instructions(s, t.Ref, t.Whole))
+	dst = c.appendObject(dst, "b", s, t.Ref, t.Before)
+	dst = c.appendObject(dst, "a", s, t.Ref, t.After)
+	dst = c.appendObject(dst, "w", s, t.Ref, t.Whole)
 	if t.Refresh {
 		dst = bsoncore.AppendBooleanElement(dst, "f", true)
 	}
@@ -161,6 +161,12 @@ func (c *commitEncoder) appendChangeset(dst []byte, key string, cs changeset.Cha
 	}
 	c.scratch = changeset.Append(c.scratch[:0], cs)
 	return bsoncore.AppendBinaryElement(dst, key, bson.TypeBinaryGeneric, c.scratch)
+}
+
+// appendObject appends an element with an encoded object, unless there is none.
+func (c *commitEncoder) appendObject(dst []byte, key string, s *schema.Schema, ref changeset.ObjectRef, o *object.Object) []byte {
+	c.instructions = object.AppendInstructions(c.instructions[:0], s, ref, o)
+	return c.appendChangeset(dst, key, c.instructions)
 }
 
 // appendNumber appends an element with a number, unless it is 0.
@@ -256,8 +262,12 @@ func (f *File) readParts(ctx context.Context, version int64, n int) (*entryDoc, 
 func encodeCommit(file string, s *schema.Schema, salt uint64, entries []*Entry) (docs []bson.Raw, parts []partDoc) {
 	c := commitEncoder{file: file, salt: salt}
 	var raw []byte
-	for _, e := range entries {
+	for i, e := range entries {
 		raw = c.appendEntry(raw[:0], s, e)
+		if i == 0 {
+			// Room for all, if they are like the first.
+			c.entries = make([]byte, 0, min(len(entries)*(len(raw)+len(raw)/8+8), maxCommitDoc))
+		}
 		if len(raw) > maxEntry {
 			n := 0
 			for rest := bytes.Clone(raw); len(rest) > 0; n++ {
@@ -284,7 +294,9 @@ type commitEncoder struct {
 	n           int    // of them
 	entries     []byte // elements of an array
 	docs        []bson.Raw
-	scratch     []byte
+
+	scratch      []byte
+	instructions changeset.Changeset
 }
 
 func (c *commitEncoder) add(version uint64, raw []byte) {

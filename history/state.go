@@ -153,12 +153,15 @@ func (f *File) queryableValues(s *schema.Schema, q queryable, class string, o *o
 	return values, false
 }
 
-// encode encodes the object as it is now.
-func (o *objectWork) encode(s *schema.Schema) []byte {
-	if o.made != nil {
-		return changeset.Encode(o.made)
+// encode encodes an object as it is now, in memory that is used again.
+func (w *work) encode(o *objectWork) []byte {
+	made := o.made
+	if made == nil {
+		w.made = object.AppendInstructions(w.made[:0], w.schema, o.ref, o.now)
+		made = w.made
 	}
-	return encodeObject(s, o.ref, o.now)
+	w.encoded = changeset.Append(w.encoded[:0], made)
+	return w.encoded
 }
 
 // addState adds the write that makes an object's state be st, whose size it finds.
@@ -179,7 +182,7 @@ func (w *work) addState(to *stateWrites, o *objectWork, st *state) {
 // stateDocument is the document of a state, whose size it finds.
 func (w *work) stateDocument(id bson.RawValue, o *objectWork, st *state) bson.Raw {
 	class := o.ref.Class
-	data := o.encode(w.schema)
+	data := w.encode(o)
 	st.size = len(data)
 	values, wide := w.f.queryableValues(w.schema, w.queryable, class, st.object)
 	at, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 64+len(id.Value)+len(st.fingerprint)+len(values)+len(data)))

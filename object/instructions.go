@@ -13,11 +13,16 @@ import (
 // sorted. Nil where the schema does not have the class. FromInstructions reads
 // it back; encoded, this is how states are stored.
 func Instructions(s *schema.Schema, ref changeset.ObjectRef, o *Object) changeset.Changeset {
+	return AppendInstructions(nil, s, ref, o)
+}
+
+// AppendInstructions appends what Instructions returns.
+func AppendInstructions(dst changeset.Changeset, s *schema.Schema, ref changeset.ObjectRef, o *Object) changeset.Changeset {
 	c := s.Class(ref.Class)
 	if c == nil || o == nil {
-		return nil
+		return dst
 	}
-	w := writer{schema: s, ref: ref}
+	w := writer{schema: s, ref: ref, out: dst}
 	w.whole(c, o)
 	return w.out
 }
