@@ -106,20 +106,6 @@ func (c *Client) Upload(u *Upload, done func(error)) {
 	}})
 }
 
-// takeProgress notes progress that came without changesets.
-func (c *Client) takeProgress(u *Upload) {
-	f := c.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if u.Progress.Client > c.pending.Client {
-		c.pending = u.Progress
-	}
-	c.pendingK = max(c.pendingK, u.Locked)
-	f.dirty[c] = true
-}
-
 func (f *File) submit(j *job) {
 	f.mu.Lock()
 	closed := f.closed

@@ -2,6 +2,7 @@ package history
 
 import (
 	"sync"
+	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
 	"github.com/isthmus-sync/isthmus/object"
@@ -71,3 +72,11 @@ func on(cs changeset.Changeset, ref changeset.ObjectRef) changeset.Changeset {
 	}
 	return out
 }
+
+// Timestamp is a time in the protocol's unit: ms since 2015.
+func Timestamp(t time.Time) uint64 { return uint64(max(0, t.UnixMilli()-epoch2015)) }
+
+// TimeOf is the inverse of Timestamp.
+func TimeOf(timestamp uint64) time.Time { return time.UnixMilli(int64(timestamp) + epoch2015) }
+
+const epoch2015 = 1420070400000 // 2015-01-01T00:00:00Z in ms since 1970
