@@ -99,6 +99,36 @@ func TestNewSessionOnAFastReconnect(t *testing.T) {
 	}
 }
 
+// TestUploadsAfterGoingDeaf: the answer to a session's first MARK finds it deaf. When it
+// is bound again it asks for nothing more, and uploads, as the shipped clients do.
+func TestUploadsAfterGoingDeaf(t *testing.T) {
+	sc := ready(t, Options{FastReconnect: time.Hour, Multiplex: true, Linger: time.Hour})
+	sc.client.GoOffline()
+	sc.socket.ended()
+	sc.realm.Pause()
+	if err := sc.realm.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	sc.create(1)
+	sc.client.GoOnline()
+	sc.connect()
+	sc.socket.expect(strings.Replace(rebind, "1", "2", 1))
+	sc.socket.expect(strings.Replace(reident, "1", "2", 1))
+	sc.socket.expect("mark 2 1\n")
+	sc.socket.send(download("2 3 11 3 1003 11 2 0 2", "3 11 1 3 2 2 \x3f\x05"))
+	sc.socket.send("mark 2 1\n")
+	if e := hear[*protocol.ClientError](sc.socket); e.Code != protocol.BadChangeset {
+		t.Errorf("%+v", e)
+	}
+	sc.socket.send(jsonError(200, 2, "Transient", true, ""))
+	sc.socket.expect("unbind 2\n")
+	sc.socket.expect(strings.Replace(rebind, "1", "2", 1))
+	sc.socket.expect(strings.Replace(reident, "1", "2", 1))
+	if u := hear[*protocol.Upload](sc.socket); len(u.Entries) != 1 {
+		t.Errorf("%+v", u)
+	}
+}
+
 // TestCloseCodes closes the connection with the codes that clients know.
 func TestCloseCodes(t *testing.T) {
 	const post, locate = "POST /api/client/v2.0/auth/session", "GET /api/client/v2.0/app/fake-app/location"

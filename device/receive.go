@@ -204,9 +204,11 @@ func (s *session) receiveMark(m *protocol.Mark) error {
 		return violation("MARK", "request %d, while %d has been answered and %d has been sent", m.Request, s.markReceived, s.markSent)
 	}
 	s.markReceived = m.Request
-	if s.markReceived < s.markTarget || s.deaf != nil {
+	if s.markReceived < s.markTarget {
 		return nil // a newer MARK is wanted: only that one's answer counts
 	}
+	// So it is also where the session is deaf: as with the shipped clients, what is in
+	// the way of its uploads is gone, and the download counts as completed.
 	s.markComplete = s.markReceived
 	s.delayUploads = false
 	s.file.Marked()
