@@ -164,7 +164,7 @@ func (f *File) Attach(ctx context.Context, user string, c Cursors) (*Client, err
 
 	// From here on the old sessions' commits fail. One that is under way makes
 	// this write wait, and shows in what it returns.
-	err = f.unblocking(ctx, func() error {
+	err = f.store.unblocking(ctx, func() error {
 		return f.store.clients.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{
 			{Key: "$inc", Value: bson.D{{Key: "epoch", Value: int64(1)}}},
 			{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now()}}},

@@ -297,7 +297,7 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 			if !isTransient(err) {
 				f.log.Warn("commit failed; trying again", "attempt", attempt, "error", err)
 			} else if hasCode(err, codeWriteConflict) && time.Since(start) > blockedAfter && time.Since(looked) > lookEvery {
-				f.endAbandoned(ctx)
+				f.store.endAbandoned(ctx)
 				looked = time.Now()
 			}
 			if hasCode(err, codeWriteConflict) {

@@ -115,14 +115,17 @@ func (s *Store) StoreToken(ctx context.Context, owner string, token bson.Raw) er
 func (s *Store) AcquireIngest(ctx context.Context, owner string, lease time.Duration) (token bson.Raw, ok bool, err error) {
 	now := time.Now()
 	var d ingestDoc
-	err = s.ingest.FindOneAndUpdate(ctx, bson.D{
-		{Key: "_id", Value: ingestID},
-		{Key: "$or", Value: bson.A{
-			bson.D{{Key: "owner", Value: owner}},
-			bson.D{{Key: "expires", Value: bson.D{{Key: "$lt", Value: now}}}},
-		}},
-	}, bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: owner}, {Key: "expires", Value: now.Add(lease)}}}},
-		options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After)).Decode(&d)
+	// A node that was killed while it committed what it had read has locked the lease.
+	err = s.unblocking(ctx, func() error {
+		return s.ingest.FindOneAndUpdate(ctx, bson.D{
+			{Key: "_id", Value: ingestID},
+			{Key: "$or", Value: bson.A{
+				bson.D{{Key: "owner", Value: owner}},
+				bson.D{{Key: "expires", Value: bson.D{{Key: "$lt", Value: now}}}},
+			}},
+		}, bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: owner}, {Key: "expires", Value: now.Add(lease)}}}},
+			options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After)).Decode(&d)
+	})
 	if mongo.IsDuplicateKeyError(err) || errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, false, nil
 	}

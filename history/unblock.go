@@ -19,7 +19,7 @@ const (
 )
 
 // unblocking runs an operation that an abandoned transaction may block.
-func (f *File) unblocking(ctx context.Context, op func() error) error {
+func (s *Store) unblocking(ctx context.Context, op func() error) error {
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -33,7 +33,7 @@ func (f *File) unblocking(ctx context.Context, op func() error) error {
 				return
 			case <-t.C:
 			}
-			f.endAbandoned(ctx)
+			s.endAbandoned(ctx)
 			t.Reset(lookEvery)
 		}
 	})
@@ -44,14 +44,14 @@ func (f *File) unblocking(ctx context.Context, op func() error) error {
 }
 
 // endAbandoned ends transactions that killed nodes have left.
-func (f *File) endAbandoned(ctx context.Context) {
+func (s *Store) endAbandoned(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	n, err := abandoned.End(ctx, f.store.opts.Client, f.store.opts.DriverName, abandonedIdle)
+	n, err := abandoned.End(ctx, s.opts.Client, s.opts.DriverName, abandonedIdle)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		f.log.Debug("looking for abandoned transactions fails", "error", err)
+		s.opts.Logger.Debug("looking for abandoned transactions fails", "error", err)
 	case n > 0:
-		f.log.Warn("ended transactions that a killed node had left", "count", n)
+		s.opts.Logger.Warn("ended transactions that a killed node had left", "count", n)
 	}
 }

@@ -20,7 +20,7 @@ import (
 type suspicion struct {
 	missing []changeset.Key // some of the objects
 	head    uint64          // of the history, then
-	at      bson.Timestamp  // MongoDB's time of a write that was made afterwards
+	at      bson.Timestamp  // MongoDB's time, after a write that came later
 	since   time.Time
 }
 
@@ -36,16 +36,19 @@ func (g *Ingester) suspect(ctx context.Context, missing []changeset.Key) (*suspi
 	}
 	s := &suspicion{missing: missing, since: time.Now()}
 	s.head, _ = g.File.Head()
+	_, ok, err := g.Store.AcquireIngest(ctx, g.Owner, g.Lease)
+	if err == nil && !ok {
+		err = history.ErrLeaseLost
+	}
+	if err != nil {
+		return nil, err
+	}
 	session, err := g.Client.StartSession()
 	if err != nil {
 		return nil, err
 	}
 	defer session.EndSession(ctx)
-	_, ok, err := g.Store.AcquireIngest(mongo.NewSessionContext(ctx, session), g.Owner, g.Lease)
-	if err == nil && !ok {
-		err = history.ErrLeaseLost
-	}
-	if err != nil {
+	if _, err := g.Store.IngestToken(mongo.NewSessionContext(ctx, session)); err != nil {
 		return nil, err
 	}
 	if t := session.OperationTime(); t != nil {
