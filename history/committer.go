@@ -255,6 +255,9 @@ func (f *File) commitBatch(ctx context.Context, batch []*job) {
 		case errors.As(err, &refusal):
 			f.store.opts.OnRetry(RetryRefused)
 			b.refused[refusal.Ref] = refusal.Reason
+			if len(b.refused) >= probedAfter {
+				f.probe(ctx, b, refusal)
+			}
 		case errors.As(err, &foreign):
 			f.store.opts.OnRetry(RetryForeignWrite)
 			f.setAside(b, foreign.ref)

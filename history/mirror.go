@@ -30,6 +30,9 @@ type Mirror interface {
 	// Write performs planned writes of one class. When MongoDB refuses one of
 	// them the error is a *Refusal naming the key.
 	Write(ctx context.Context, c *schema.Class, writes []Write) error
+	// Probe tries an insert of a *Refusal's Rest, and undoes it. It returns why MongoDB
+	// refuses it, nil if it does not; outside transactions.
+	Probe(ctx context.Context, c *schema.Class, w Write) (*Refusal, error)
 	// Fill gives a document that lacks required properties the zeros of those
 	// that isNew names, by class and property. It returns the document as it then
 	// is, and the write that makes it so; nil where that does not make an object
@@ -92,6 +95,9 @@ type Refusal struct {
 	Ref    changeset.ObjectRef
 	Reason string
 	Err    error
+	// Rest are inserts that were still to come, and that MongoDB refuses or not
+	// whatever else the commit writes before them.
+	Rest []Write
 }
 
 func (r *Refusal) Error() string {

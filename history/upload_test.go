@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,6 +236,72 @@ func TestRefusedByMongoDB(t *testing.T) {
 	d.catchUp()
 	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":2}]`))
 	b.wantDocument("Dog", 2, `{"_id":{"$numberLong":"2"},"age":{"$numberLong":"0"}}`)
+}
+
+// Many objects that MongoDB refuses take few tries, not as many as they are.
+func TestManyRefusedByMongoDB(t *testing.T) {
+	retries := 0
+	b := newBed(t, func(o *history.Options) { o.OnRetry = func(history.RetryReason) { retries++ } })
+	d := b.device()
+	d.mustSend(ops(dogSchema), newDogs(0, 2))
+	_, err := b.db.Collection("Dog").Indexes().CreateOne(b.ctx, mongo.IndexModel{Keys: fields(`"name":1`), Options: options.Index().SetUnique(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.db.RunCommand(b.ctx, bson.D{{Key: "collMod", Value: "Dog"}, {Key: "validator", Value: fields(`"age":{"$lt":100}`)}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 300
+	named := func(id, age int, name string) changeset.Changeset {
+		return ops(`[{"op":"CreateObject","class":"Dog","pk":%d},{"op":"Update","class":"Dog","pk":%d,"path":["name"],"value":%q},
+			{"op":"Update","class":"Dog","pk":%d,"path":["age"],"value":%d}]`, id, id, name, id, age)
+	}
+	for _, c := range []struct {
+		what   string
+		change changeset.Changeset // beside the others
+		made   func(i int) changeset.Changeset
+		refuse string // part of the reason
+		tries  int
+	}{
+		{"a unique index", nil, func(i int) changeset.Changeset { return named(i, 1, "dog 0") }, "unique index", 5},
+		{"a validator", nil, func(i int) changeset.Changeset { return named(i, 100, fmt.Sprint(i)) }, "validation", 5},
+		{"a validator, beside a change", ops(`[{"op":"AddInteger","class":"Dog","pk":0,"path":["age"],"value":1}]`),
+			func(i int) changeset.Changeset { return named(i, 100, fmt.Sprint(i)) }, "validation", 5},
+	} {
+		retries = 0
+		d.catchUp()
+		cs := slices.Clone(c.change)
+		for i := range n {
+			if i%10 == 5 {
+				cs = append(cs, named(1000+i, 1, fmt.Sprintf("%s %d", c.what, i))...)
+			} else {
+				cs = append(cs, c.made(1000+i)...)
+			}
+		}
+		d.mustSend(cs)
+		refused, stored := 0, 0
+		for _, o := range b.last().Objects {
+			switch {
+			case strings.Contains(o.Refused, c.refuse):
+				refused++
+			case o.Refused == "" && o.Ref.Key.Int >= 1000:
+				stored++
+			}
+		}
+		if refused != n-n/10 || stored != n/10 || retries > c.tries {
+			t.Errorf("%s: %d are refused and %d stored in %d tries more; want %d, %d, %d at most", c.what, refused, stored, retries, n-n/10, n/10, c.tries)
+		}
+		if diff := b.disagreement(); diff != "" {
+			t.Error(diff)
+		}
+		d.catchUp()
+		var gone changeset.Changeset
+		for i := 5; i < n; i += 10 {
+			gone = append(gone, ops(`[{"op":"EraseObject","class":"Dog","pk":%d}]`, 1000+i)...)
+		}
+		d.mustSend(gone)
+	}
 }
 
 // A change that MongoDB refuses leaves the object as it was, for its device, too.

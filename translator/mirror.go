@@ -163,11 +163,60 @@ func (m *Mirror) Write(ctx context.Context, c *schema.Class, writes []history.Wr
 		}
 	}
 	for _, b := range []*batch{&deletes, &changes, &inserts} {
-		if err := m.write(ctx, c, b); err != nil {
-			return err
+		err := m.write(ctx, c, b)
+		if err == nil {
+			continue
 		}
+		r, refused := refusal(c, b.keys, err)
+		if r == nil {
+			return fmt.Errorf("write to %s: %w", collectionName(c), err)
+		}
+		// What is deleted or changed gives up values of unique indexes.
+		alone := len(deletes.keys)+len(changes.keys) == 0
+		if b == &inserts && (alone || refused.Code != codeDuplicateKey) {
+			for i := refused.Index + 1; i < len(b.docs); i++ {
+				r.Rest = append(r.Rest, history.Write{Key: b.keys[i], Model: b.docs[i]})
+			}
+		}
+		return r
 	}
 	return nil
+}
+
+// refusal says which write of keys failed since MongoDB refuses what it holds; nil if
+// it failed for another reason.
+func refusal(c *schema.Class, keys []changeset.Key, err error) (*history.Refusal, *bulk.Error) {
+	var refused *bulk.Error
+	if !errors.As(err, &refused) || refused.Index < 0 || refused.Index >= len(keys) {
+		return nil, nil
+	}
+	reason := refusalReason(refused.WriteError)
+	if reason == "" {
+		return nil, nil
+	}
+	return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: keys[refused.Index]}, Reason: short(reason), Err: err}, refused
+}
+
+// Probe implements history.Mirror.
+func (m *Mirror) Probe(ctx context.Context, c *schema.Class, w history.Write) (*history.Refusal, error) {
+	session, err := m.db.Client().StartSession()
+	if err != nil {
+		return nil, fmt.Errorf("start session: %w", err)
+	}
+	defer session.EndSession(context.WithoutCancel(ctx)) // and the transaction
+	if err := session.StartTransaction(); err != nil {
+		return nil, fmt.Errorf("start transaction: %w", err)
+	}
+	err = bulk.Insert(mongo.NewSessionContext(ctx, session), m.collection(c), []bson.Raw{w.Model.(bson.Raw)})
+	r, refused := refusal(c, []changeset.Key{w.Key}, err)
+	if r == nil {
+		return nil, err
+	}
+	// Somebody else has made the document meanwhile: that is no refusal.
+	if _, err := refused.Raw.LookupErr("keyPattern", schema.KeyField); err == nil {
+		return nil, nil
+	}
+	return r, nil
 }
 
 // batch is writes of one kind: models, or documents to insert.
@@ -182,29 +231,17 @@ func (b *batch) add(key changeset.Key, model mongo.WriteModel) {
 	b.models = append(b.models, model)
 }
 
+// write writes a batch. The error is a *bulk.Error where MongoDB refuses one of it.
 func (m *Mirror) write(ctx context.Context, c *schema.Class, b *batch) error {
-	var err error
-	if len(b.models) > 0 {
-		_, err = m.collection(c).BulkWrite(ctx, b.models, options.BulkWrite().SetOrdered(true))
-	} else {
-		err = bulk.Insert(ctx, m.collection(c), b.docs)
+	if len(b.models) == 0 {
+		return bulk.Insert(ctx, m.collection(c), b.docs)
 	}
-	if err == nil {
-		return nil
+	_, err := m.collection(c).BulkWrite(ctx, b.models, options.BulkWrite().SetOrdered(true))
+	if several := (mongo.BulkWriteException{}); errors.As(err, &several) && len(several.WriteErrors) > 0 {
+		first := several.WriteErrors[0].WriteError
+		return &bulk.Error{Index: first.Index, WriteError: first, Err: err}
 	}
-	index, refused := -1, mongo.WriteError{}
-	var several mongo.BulkWriteException
-	var inserted *bulk.Error
-	if errors.As(err, &inserted) {
-		index, refused = inserted.Index, inserted.WriteError
-	} else if errors.As(err, &several) && len(several.WriteErrors) > 0 {
-		refused = several.WriteErrors[0].WriteError
-		index = refused.Index
-	}
-	if reason := refusalReason(refused); reason != "" && index >= 0 && index < len(b.keys) {
-		return &history.Refusal{Ref: changeset.ObjectRef{Class: c.Name, Key: b.keys[index]}, Reason: short(reason), Err: err}
-	}
-	return fmt.Errorf("write to %s: %w", collectionName(c), err)
+	return err
 }
 
 // Codes by which MongoDB refuses a document for what it holds.
