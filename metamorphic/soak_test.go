@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/isthmus-sync/isthmus/internal/mongotest"
 )
 
@@ -103,6 +105,12 @@ func TestSoak(t *testing.T) {
 		seed = uint64(time.Now().UnixNano()) % 1e9
 	}
 	t.Logf("-seed=%d -ops=%d", seed, *opsFlag)
+	// What is dropped stays open for as long as MongoDB can be asked for the past. Within
+	// its five minutes that becomes more files than a system lets it open.
+	window := bson.D{{Key: "setParameter", Value: 1}, {Key: "minSnapshotHistoryWindowInSeconds", Value: 30}}
+	if err := mongotest.Client(t).Database("admin").RunCommand(t.Context(), window).Err(); err != nil {
+		t.Fatal(err)
+	}
 	deadline := time.Now().Add(*durationFlag)
 	var (
 		mu     sync.Mutex
