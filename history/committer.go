@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -447,12 +448,14 @@ func (f *File) isDetached(ctx context.Context, j *job) bool {
 	return err == nil && detached
 }
 
-// longestPause is what pause grows to. Tests have less patience.
-var longestPause = time.Second
+// longestPause is what pause grows to, in ns. Tests have less patience.
+var longestPause atomic.Int64
+
+func init() { longestPause.Store(int64(time.Second)) }
 
 // pause waits before another attempt: longer each time, with jitter.
 func pause(ctx context.Context, attempt int) {
-	d := min(longestPause, 2*time.Millisecond<<min(attempt, 9))
+	d := min(time.Duration(longestPause.Load()), 2*time.Millisecond<<min(attempt, 9))
 	t := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer t.Stop()
 	select {

@@ -24,9 +24,8 @@ func SetMaxStrained(n int) func() {
 // SetLongestPause has what failed tried again sooner, until the function that it
 // returns is called.
 func SetLongestPause(d time.Duration) func() {
-	before := longestPause
-	longestPause = d
-	return func() { longestPause = before }
+	before := longestPause.Swap(int64(d))
+	return func() { longestPause.Store(before) }
 }
 
 // Queued is how many jobs wait for the commit that runs.

@@ -19,7 +19,6 @@ import (
 // again but by a device that has asked how far it came: else what has landed would
 // be applied twice.
 func TestCommitOfUnknownOutcome(t *testing.T) {
-	t.Cleanup(history.SetLongestPause(10 * time.Millisecond))
 	b := newServerBed(t, mongod.Options{Parameters: map[string]string{"enableTestCommands": "1"}})
 	d := b.device()
 	d.mustSend(ops(dogSchema), ops(`[{"op":"CreateObject","class":"Dog","pk":1}]`))
@@ -50,6 +49,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	b.wait("the commit lands", func() bool { return b.document("Dog", 1) == `{"_id":{"$numberLong":"1"},"age":{"$numberLong":"1"}}` })
 	d.catchUp()
 	d.mustSend(ops(`[{"op":"CreateObject","class":"Dog","pk":2}]`)) // so that the head no longer tells
+	t.Cleanup(history.SetLongestPause(time.Millisecond))
 	if err := <-sent; err == nil || errors.Is(err, history.ErrClosed) {
 		t.Errorf("the upload was answered with %v", err)
 	}
