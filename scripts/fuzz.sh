@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs every fuzz target of the module for a short while: fuzz.sh [TIME], 5s by
-# default. A target fails on the first input that breaks its rule; go test
-# leaves that input in the package's testdata/fuzz.
+# Runs every fuzz target of the module for a short while: fuzz.sh [TIME], which is
+# that of go test -fuzztime. A target fails on the first input that breaks its rule;
+# go test leaves that input in the package's testdata/fuzz.
 set -eu
-time=${1:-5s}
+time=${1:-50000x}
 cd "$(dirname "$0")/.."
 ran=0
 for file in $(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do
