@@ -77,9 +77,10 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// TestNewSessionOnAFastReconnect: a session that begins while the connection is
-// lost waits for a MARK, as any that begins, and so has to ask for one.
-func TestNewSessionOnAFastReconnect(t *testing.T) {
+// resumed is a realm with a write to send whose session began while the connection was
+// lost. It waits for the answer to its MARK.
+func resumed(t *testing.T) *scene {
+	t.Helper()
 	sc := ready(t, Options{FastReconnect: time.Hour, Multiplex: true, Linger: time.Hour})
 	sc.client.GoOffline()
 	sc.socket.ended()
@@ -93,6 +94,13 @@ func TestNewSessionOnAFastReconnect(t *testing.T) {
 	sc.socket.expect(strings.Replace(rebind, "1", "2", 1))
 	sc.socket.expect(strings.Replace(reident, "1", "2", 1))
 	sc.socket.expect("mark 2 1\n")
+	return sc
+}
+
+// TestNewSessionOnAFastReconnect: a session that begins while the connection is
+// lost waits for a MARK, as any that begins, and so has to ask for one.
+func TestNewSessionOnAFastReconnect(t *testing.T) {
+	sc := resumed(t)
 	sc.socket.send("mark 2 1\n")
 	if u := hear[*protocol.Upload](sc.socket); len(u.Entries) != 1 {
 		t.Errorf("%+v", u)
@@ -102,19 +110,7 @@ func TestNewSessionOnAFastReconnect(t *testing.T) {
 // TestUploadsAfterGoingDeaf: the answer to a session's first MARK finds it deaf. When it
 // is bound again it asks for nothing more, and uploads, as the shipped clients do.
 func TestUploadsAfterGoingDeaf(t *testing.T) {
-	sc := ready(t, Options{FastReconnect: time.Hour, Multiplex: true, Linger: time.Hour})
-	sc.client.GoOffline()
-	sc.socket.ended()
-	sc.realm.Pause()
-	if err := sc.realm.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	sc.create(1)
-	sc.client.GoOnline()
-	sc.connect()
-	sc.socket.expect(strings.Replace(rebind, "1", "2", 1))
-	sc.socket.expect(strings.Replace(reident, "1", "2", 1))
-	sc.socket.expect("mark 2 1\n")
+	sc := resumed(t)
 	sc.socket.send(download("2 3 11 3 1003 11 2 0 2", "3 11 1 3 2 2 \x3f\x05"))
 	sc.socket.send("mark 2 1\n")
 	if e := hear[*protocol.ClientError](sc.socket); e.Code != protocol.BadChangeset {

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/isthmus-sync/isthmus/changeset"
@@ -224,11 +225,11 @@ func (r *comparer) readRange(ctx context.Context, c *schema.Class, after bson.Ra
 // behindDocuments is where a comparison is that has done all documents, and object
 // states up to a key, if there is one. No _id is an array.
 func behindDocuments(key ...bson.RawValue) bson.RawValue {
-	t, value, err := bson.MarshalValue(append([]bson.RawValue{}, key...))
-	if err != nil {
-		panic(err) // keys are BSON already
+	b := bsoncore.NewArrayBuilder()
+	for _, k := range key {
+		b.AppendValue(bsoncore.Value{Type: bsoncore.Type(k.Type), Data: k.Value})
 	}
-	return bson.RawValue{Type: t, Value: value}
+	return bson.RawValue{Type: bson.TypeArray, Value: b.Build()}
 }
 
 // readStateRange is readRange behind all documents: of the object states it returns
